@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""Node profiles: which sensors a node carries, on which buses, with which settings, how often.
+
+A profile is one TOML file in ``firmware/profiles``; it knows no pins (a board does) and no identity. This
+module reads and judges it on the host; the build freezes ``Profile.as_dict()`` into the firmware image, so
+that the node parses nothing. ``DRIVERS`` says what each driver of ``node/drivers`` offers and accepts.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from communode.errors import CommunodeError
+from communode.node.schema.quantities import QUANTITIES
+
+_CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
+
+
+@dataclass(frozen=True)
+class DriverFacts:
+    """What a device driver offers: the kind of its bus, its quantities, its settings and their ranges."""
+
+    bus_kind: str  # bus names are this plus a number, say "i2c0"; "adc" stands alone
+    quantities: tuple[str, ...]
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cycle_ms: int = 1000  # longest time from start() to the end of read()
+
+
+DRIVERS: dict[str, DriverFacts] = {
+    "scd4x": DriverFacts(
+        "i2c",
+        ("co2", "air_temperature", "relative_humidity"),
+        {"altitude_m": (0, 3000)},
+        6000,
+    ),
+    "sps30": DriverFacts("i2c", ("pm1", "pm25", "pm4", "pm10"), {"warm_up_ms": (8000, 60_000)}, 61_000),
+    "ds18b20": DriverFacts("onewire", ("water_temperature",)),
+    "ads1115": DriverFacts(
+        "i2c",
+        ("water_level",),
+        {
+            "address": (0x48, 0x4B),
+            "channel": (0, 3),
+            "full_scale_mm": (100, 20_000),
+            "shunt_mohm": (10_000, 250_000),
+            "zero_mm": (-10_000, 10_000),
+            "warm_up_ms": (0, 10_000),
+        },
+        11_000,
+    ),
+    "pcf8593": DriverFacts("i2c", ("water_volume",), {"litres_per_pulse": (1, 1000)}),
+    "a02yyuw": DriverFacts(
+        "uart", ("distance", "fill_level"), {"empty_mm": (40, 7500), "full_mm": (30, 7000)}, 3000
+    ),
+    "lis3dh": DriverFacts("i2c", ("tilt",), {"address": (0x18, 0x19), "up": (0, 5)}),
+    "battery": DriverFacts("adc", ("battery",)),
+}
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor of a profile."""
+
+    driver: str
+    bus: str
+    quantities: tuple[str, ...]
+    power: str | None = None  # name of the board's power gate; None = always powered
+    settings: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The literal that the node reads; quantities are codes of ``node/schema/quantities.py``."""
+        return {
+            "driver": self.driver,
+            "bus": self.bus,
+            "power": self.power,
+            "quantities": tuple(_CODES[name] for name in self.quantities),
+            "settings": dict(sorted(self.settings.items())),
+        }
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one kind of node measures."""
+
+    name: str
+    id: int  # 1..255, names the profile on air
+    interval_s: int
+    sensors: tuple[Sensor, ...]
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of all quantities, in the order of the sensors."""
+        return tuple(name for sensor in self.sensors for name in sensor.quantities)
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """Modules of ``node/drivers`` that the profile needs, sorted, each once."""
+        return tuple(sorted({sensor.driver for sensor in self.sensors}))
+
+    @property
+    def buses(self) -> tuple[str, ...]:
+        """Names of the buses that a board must have for this profile, sorted, each once."""
+        return tuple(sorted({sensor.bus for sensor in self.sensors}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The literal that the build freezes into the image: only dicts, tuples, strings, ints, None."""
+        return {
+            "name": self.name,
+            "id": self.id,
+            "interval_s": self.interval_s,
+            "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
+        }
+
+
+def profiles_folder() -> Path:
+    """Where the profiles are: in the package when installed from a wheel, else in the checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_data" / "firmware" / "profiles"
+    return installed if installed.is_dir() else package.parents[1] / "firmware" / "profiles"
+
+
+def profile_names(folder: Path | None = None) -> list[str]:
+    """All known profiles, sorted."""
+    return sorted(path.stem for path in (folder or profiles_folder()).glob("*.toml"))
+
+
+def load_profile(name: str, folder: Path | None = None) -> Profile:
+    """Read and judge one profile. CommunodeError ``profile.*`` says what is wrong and where."""
+    folder = folder or profiles_folder()
+    known = profile_names(folder)
+    if name not in known:
+        raise CommunodeError("profile.unknown", usage=True, name=name, known=", ".join(known))
+    path = folder / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CommunodeError("profile.unreadable", usage=True, file=path, reason=error) from error
+    return _Judge(path).profile(name, table)
+
+
+class _Judge:
+    """Turns one parsed file into a `Profile`; every refusal names the file and the key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _refuse(self, code: str, key: str, **values: Any) -> CommunodeError:
+        return CommunodeError(f"profile.{code}", usage=True, file=self._path, key=key, **values)
+
+    def _keys(self, table: dict[str, Any], where: str, needed: set[str], allowed: set[str]) -> None:
+        for key in sorted(needed - table.keys()):
+            raise self._refuse("key_missing", where + key)
+        for key in sorted(table.keys() - needed - allowed):
+            known = ", ".join(sorted(needed | allowed)) or "-"
+            raise self._refuse("key_unknown", where + key, known=known)
+
+    def _integer(self, value: Any, key: str, low: int, high: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._refuse("value_wrong", key, value=value, expected=f"{low}..{high}")
+        return value
+
+    def _string(self, value: Any, key: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise self._refuse("value_wrong", key, value=value, expected='"..."')
+        return value
+
+    def profile(self, name: str, table: dict[str, Any]) -> Profile:
+        self._keys(table, "", {"id", "interval_s", "sensor"}, set())
+        entries = table["sensor"]
+        if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+            raise self._refuse("value_wrong", "sensor", value=entries, expected="[[sensor]]")
+        sensors = tuple(self._sensor(entry, f"sensor[{n}].") for n, entry in enumerate(entries))
+        profile = Profile(
+            name,
+            self._integer(table["id"], "id", 1, 255),
+            self._integer(table["interval_s"], "interval_s", 10, 86_400),
+            sensors,
+        )
+        for quantity in profile.quantities:
+            if profile.quantities.count(quantity) > 1:
+                raise self._refuse("quantity_twice", "sensor", quantity=quantity)
+        if "battery" not in profile.quantities:
+            raise self._refuse("battery_missing", "sensor")
+        # Sensors run at the same time in the best case: the slowest is the floor of the interval.
+        floor_s = -(-max(DRIVERS[sensor.driver].cycle_ms for sensor in sensors) // 1000)
+        if profile.interval_s < floor_s:
+            raise self._refuse("interval_short", "interval_s", value=profile.interval_s, floor=floor_s)
+        return profile
+
+    def _sensor(self, entry: dict[str, Any], where: str) -> Sensor:
+        self._keys(entry, where, {"driver", "bus", "quantities"}, {"power", "settings"})
+        driver = self._string(entry["driver"], where + "driver")
+        facts = DRIVERS.get(driver)
+        if facts is None:
+            known = ", ".join(sorted(DRIVERS))
+            raise self._refuse("driver_unknown", where + "driver", value=driver, known=known)
+        bus = self._string(entry["bus"], where + "bus")
+        if bus != facts.bus_kind and not (bus[:-1] == facts.bus_kind and bus[-1].isdigit()):
+            raise self._refuse("bus_wrong", where + "bus", value=bus, driver=driver, kind=facts.bus_kind)
+        power = self._string(entry["power"], where + "power") if "power" in entry else None
+        return Sensor(
+            driver,
+            bus,
+            self._quantities(entry["quantities"], driver, where + "quantities"),
+            power,
+            self._settings(entry.get("settings", {}), driver, where + "settings."),
+        )
+
+    def _quantities(self, names: Any, driver: str, key: str) -> tuple[str, ...]:
+        offered = DRIVERS[driver].quantities
+        if not isinstance(names, list) or not names:
+            raise self._refuse("value_wrong", key, value=names, expected=str(list(offered)))
+        for name in names:
+            if name not in offered:
+                raise self._refuse("value_wrong", key, value=name, expected=", ".join(offered))
+        return tuple(names)
+
+    def _settings(self, table: Any, driver: str, where: str) -> dict[str, int]:
+        if not isinstance(table, dict):
+            raise self._refuse("value_wrong", where[:-1], value=table, expected="[sensor.settings]")
+        ranges = DRIVERS[driver].settings
+        self._keys(table, where, set(), set(ranges))
+        settings = {key: self._integer(value, where + key, *ranges[key]) for key, value in table.items()}
+        if settings.get("full_mm", 0) >= settings.get("empty_mm", 1 << 30):
+            expected = f"< {settings['empty_mm']}"
+            raise self._refuse("value_wrong", where + "full_mm", value=settings["full_mm"], expected=expected)
+        return settings
