@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Serial ports: which there are, which name means which device, and who holds one.
+
+Finding out is all this module does: it opens no port. Holders are named where the system tells (Linux:
+``/proc``); elsewhere a busy port is still recognised when it is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Port:
+    """A serial port that the system knows of."""
+
+    name: str
+    title: str
+    serial_number: str | None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a port open."""
+
+    pid: int
+    command: str
+
+
+def list_ports() -> list[Port]:
+    """All serial ports with a device behind them, sorted by name."""
+    from serial.tools import list_ports as pyserial_ports
+
+    found = [
+        Port(name=info.device, title=info.description, serial_number=info.serial_number)
+        for info in pyserial_ports.comports()
+        if info.hwid != "n/a"  # the legacy ttyS* that most computers have without hardware behind them
+    ]
+    return sorted(found, key=lambda port: port.name)
+
+
+def is_url(port: str) -> bool:
+    """Whether ``port`` is a pyserial URL (``socket://``, ``rfc2217://``) rather than a device."""
+    return "://" in port
+
+
+def identity(port: str) -> str:
+    """One text for one device, whichever of its names (symlinks, ``/dev/serial/by-id``) was given."""
+    return port if is_url(port) else os.path.realpath(port)
+
+
+def holders(port: str) -> list[Holder]:
+    """Other processes that have ``port`` open; empty where the system does not say."""
+    target = identity(port)
+    found: list[Holder] = []
+    if is_url(port) or not os.path.isdir("/proc"):
+        return found
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and int(entry.name) != os.getpid() and _has_open(Path(entry.path), target):
+            found.append(Holder(pid=int(entry.name), command=_command(Path(entry.path))))
+    return found
+
+
+def _has_open(process: Path, target: str) -> bool:
+    try:
+        return any(os.readlink(link.path) == target for link in os.scandir(process / "fd"))
+    except OSError:  # it ended, or it is somebody else's
+        return False
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "comm").read_text("utf-8").strip()
+    except OSError:
+        return "?"
