@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from communode.errors import CommunodeError
 from communode.profiles import DRIVERS, load_profile, profile_names, profiles_folder
 
