@@ -15,6 +15,7 @@ from typing import Any
 
 from communode.errors import CommunodeError
 from communode.node.schema.quantities import QUANTITIES
+from communode.resources import profiles_folder
 
 _CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
 
@@ -51,7 +52,7 @@ DRIVERS: dict[str, DriverFacts] = {
         },
         11_000,
     ),
-    "pcf8593": DriverFacts("i2c", ("water_volume",), {"litres_per_pulse": (1, 1000)}),
+    "pcf8593": DriverFacts("i2c", ("water_volume",), {"litres_per_pulse": (1, 10)}),
     "a02yyuw": DriverFacts(
         "uart", ("distance", "fill_level"), {"empty_mm": (40, 7500), "full_mm": (30, 7000)}, 3000
     ),
@@ -113,13 +114,6 @@ class Profile:
             "interval_s": self.interval_s,
             "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
         }
-
-
-def profiles_folder() -> Path:
-    """Where the profiles are: in the package when installed from a wheel, else in the checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "_data" / "firmware" / "profiles"
-    return installed if installed.is_dir() else package.parents[1] / "firmware" / "profiles"
 
 
 def profile_names(folder: Path | None = None) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from communode.errors import CommunodeError
-from communode.profiles import DRIVERS, load_profile, profile_names, profiles_folder
+from communode.profiles import DRIVERS, load_profile, profile_names
+from communode.resources import profiles_folder
 
 GOOD = """
 id = 7

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+# What all sensor drivers share. The contract:
+#
+#   sensor = module.Sensor(bus, sleep_ms, **settings)   settings are ints, judged by communode.profiles
+#   sensor.start() -> int     begins a measurement; milliseconds until read() makes sense
+#   sensor.read() -> tuple    of (quantity code, value in base units or None, quality)
+#   sensor.stop()             leaves the chip at the lowest power that keeps its measurements good
+#
+# A fault of the bus or the chip never raises: its quantities come back without value, ABSENT when the chip
+# did not answer start(), FAULT when it answered wrongly or stopped answering. Tries are counted; a wait
+# inside a call goes through sleep_ms and stays below 60 ms. After a deep sleep a driver is built anew:
+# what it must know of the time before, it asks the chip.
+
+from micropython import const
+
+from ..schema.quantities import ABSENT, FAULT
+
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Reading = tuple[int, int | None, int]  # quantity code, value in base units, quality
+    SleepMs = Callable[[int], None]
+
+    class I2c:
+        """Handed in: ``machine.I2C``. Each call raises OSError when the chip does not acknowledge."""
+
+        def writeto(self, address: int, data: "bytes | bytearray") -> int: ...
+        def readfrom_into(self, address: int, into: bytearray) -> None: ...
+        def writeto_mem(self, address: int, register: int, data: "bytes | bytearray") -> None: ...
+        def readfrom_mem_into(self, address: int, register: int, into: bytearray) -> None: ...
+
+    class Uart:
+        """Handed in: ``machine.UART``, set up for the sensor, with a timeout of 0."""
+
+        def read(self) -> "bytes | None": ...
+
+    class OneWire:
+        """Handed in: ``onewire.OneWire`` of the stock image."""
+
+        def reset(self) -> bool: ...
+        def writebyte(self, byte: int) -> None: ...
+        def readinto(self, into: bytearray) -> None: ...
+
+    class Adc:
+        """Handed in: ``machine.ADC``."""
+
+        def read_uv(self) -> int: ...
+
+
+TRIES = const(3)
+
+
+class BadAnswer(OSError):
+    # The chip answered, but not what it can have meant (checksum, identity, impossible value).
+    pass
+
+
+def without_value(codes: "tuple[int, ...]", quality: int) -> "tuple[Reading, ...]":
+    return tuple([(code, None, quality) for code in codes])
+
+
+def bad_quality(error: OSError) -> int:
+    # The quality of values lost to `error` in start().
+    return FAULT if isinstance(error, BadAnswer) else ABSENT
