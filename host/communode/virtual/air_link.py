@@ -22,25 +22,16 @@ import threading
 import time
 from collections import deque
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from communode.messages import text
 from communode.virtual.air import Air
 from communode.virtual.medium import Transmission
+from communode.virtual.timeline import Timeline
 
 _MAX_LINE = 4096
 _RETRY_S = (0.05, 0.4)
 _NOT_MINE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
-
-
-class LinkClock(Protocol):
-    """What the link asks of its process: world time, and a later call on the same thread."""
-
-    def now_us(self) -> int:
-        """World time in microseconds."""
-
-    def call_at(self, time_us: int, function: Any) -> None:
-        """Run ``function`` at a later world time."""
 
 
 class AirLink(Air):
@@ -53,7 +44,7 @@ class AirLink(Air):
     def __init__(
         self,
         address: tuple[str, int],
-        clock: LinkClock,
+        timeline: Timeline,
         seed: int = 0,
         *,
         poll_us: int = 2_000,
@@ -61,9 +52,9 @@ class AirLink(Air):
     ) -> None:
         super().__init__(seed, **settings)
         self.address = address
-        self._clock = clock
+        self._timeline = timeline
         self._poll_us = poll_us
-        self._offset_us = time.time_ns() // 1000 - clock.now_us()
+        self._offset_us = time.time_ns() // 1000 - timeline.now_us()
         self._inbox: deque[bytes] = deque()
         self._peers: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -114,7 +105,7 @@ class AirLink(Air):
         if self._closed.is_set():
             return
         self._drain()
-        self._clock.call_at(self._clock.now_us() + self._poll_us, self._poll)
+        self._timeline.call_at(self._timeline.now_us() + self._poll_us, self._poll)
 
     def _drain(self) -> None:
         while self._inbox:

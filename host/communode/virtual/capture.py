@@ -56,7 +56,7 @@ def _byte(value: float) -> int:
 
 
 class Capture:
-    """Writes what is on ``air`` to ``path`` until closed. ``epoch_unix_s`` is the UNIX time of world time 0."""
+    """Writes what is on ``air`` to ``path`` until closed. ``epoch_unix_s``: UNIX time of world time 0."""
 
     def __init__(self, path: Path, air: Air, *, epoch_unix_s: float = 0.0, observer: str = "") -> None:
         self.packets = 0
@@ -87,7 +87,7 @@ class Capture:
         self._waiting.append(transmission)
 
     def _flush(self, now_us: int | None) -> None:
-        """Write packets that ended before ``now_us`` (until then they may still be cut), in order of start."""
+        """Write packets that ended by ``now_us`` (until then they may still be cut), in order of start."""
         while self._waiting and (now_us is None or self._waiting[0].end_us <= now_us):
             sent = self._waiting.popleft()
             if not self._air.was_cut(sent):
