@@ -5,6 +5,13 @@
 # Sources: DS = SX1261/2 Rev 2.1, 6.1.4 (SF5 and SF6 have two symbols more of preamble and no 8-bit header
 # remainder); SX1276/77/78/79 Rev 7, 4.1.1.7.
 
+from micropython import const
+
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    from .modem import LoraParameters
+
 
 def symbol_time_us(spreading_factor: int, bandwidth_hz: int) -> int:
     """Length of one symbol in us, rounded up (exact for 125, 250 and 500 kHz from SF5 on)."""
@@ -12,11 +19,11 @@ def symbol_time_us(spreading_factor: int, bandwidth_hz: int) -> int:
 
 
 def low_data_rate_needed(spreading_factor: int, bandwidth_hz: int) -> bool:
-    """Whether a symbol lasts 16 ms or more: then both ends must use low data rate optimisation (DS 6.1.1.4)."""
+    """Whether a symbol lasts 16 ms or more, so that both ends must optimise for low rates (DS 6.1.1.4)."""
     return 1000 << spreading_factor >= 16 * bandwidth_hz
 
 
-def payload_symbols(parameters: "LoraParameters", length: int, sx127x: bool = False) -> int:  # noqa: F821
+def payload_symbols(parameters: "LoraParameters", length: int, sx127x: bool = False) -> int:
     """Symbols of header, ``length`` payload bytes and CRC, that is all after the preamble and sync symbols.
 
     ``sx127x`` matters for SF6 alone, where the two families differ on air.
@@ -30,7 +37,7 @@ def payload_symbols(parameters: "LoraParameters", length: int, sx127x: bool = Fa
     return 8 + blocks * parameters.coding_rate
 
 
-def time_on_air_us(parameters: "LoraParameters", length: int, sx127x: bool = False) -> int:  # noqa: F821
+def time_on_air_us(parameters: "LoraParameters", length: int, sx127x: bool = False) -> int:
     """Time on air in us, rounded up, of ``length`` bytes (PHYPayload) sent with ``parameters``."""
     sf = parameters.spreading_factor
     tail = 17 if sf >= 7 or sx127x else 25  # quarter symbols: sync word and start of frame, 4.25 or 6.25

@@ -45,7 +45,7 @@ class RadioError(Exception):
 
     ``not_found`` no chip answers; ``busy_timeout`` BUSY stuck, the chip will be reset at the next use;
     ``oscillator`` the crystal or TCXO did not start; ``tx_timeout`` no TxDone within the time on air and its
-    margin; ``unsupported`` this chip cannot do what the parameters ask.
+    margin; ``cad_timeout`` no CadDone; ``unsupported`` this chip cannot do what the parameters ask.
     """
 
     def __init__(self, code: str) -> None:
@@ -157,7 +157,7 @@ class Modem:
         raise NotImplementedError
 
     def rssi_dbm(self) -> int:
-        """Strength now on the frequency last prepared; opens the receiver, which stays open until `standby`."""
+        """Strength now on the frequency last prepared; the receiver opens and stays open until `standby`."""
         raise NotImplementedError
 
     def channel_activity(self, parameters: LoraParameters) -> bool:
