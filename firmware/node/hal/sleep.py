@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+# Why the node woke, and how it sleeps.
+
+import machine
+
+
+def is_wake() -> bool:
+    """Whether this boot is a waking from deep sleep (RTC memory and clock went on)."""
+    return machine.reset_cause() == machine.DEEPSLEEP_RESET
+
+
+def reset_cause() -> int:
+    """1 power-on (or brown-out), 2 hard, 3 watchdog, 4 deep sleep, 5 soft: machine's numbers."""
+    return machine.reset_cause()
+
+
+def nap(duration_ms: int) -> None:
+    """Light sleep: memory, pins and RTC go on; the console does not."""
+    if duration_ms > 0:
+        machine.lightsleep(duration_ms)
+
+
+def sleep_deep(duration_ms: int) -> None:
+    """Deep sleep; the next thing that runs is boot.py."""
+    machine.deepsleep(max(1, duration_ms))

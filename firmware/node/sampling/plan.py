@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+# When the next sampling is due. Pure.
+
+
+def next_due_ms(last_due_ms: int, now_ms: int, interval_ms: int) -> int:
+    """The first multiple of the interval after `last_due_ms` that is still ahead: a late node skips, it never bursts."""
+    passed = max(0, now_ms - last_due_ms)
+    return last_due_ms + (passed // interval_ms + 1) * interval_ms

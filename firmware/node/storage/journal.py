@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+# The journal: every record the node has taken, in a raw flash ring of 32-byte slots. Pure.
+#
+# Not here: what a record means (codec/), which records the server has (storage/delivery.py).
+#
+# slot: record id u32, generation u8, part u8 (index << 4 | count), 22 payload bytes, CRC-32 of all before.
+# A record of n slots is there when all n are valid: it is atomic. Programming goes up, sector by sector; the
+# sector that is entered is erased, so the oldest 128 slots go at once, and nothing else does. After a power
+# loss the first record goes to a new sector, because what follows the newest record may be torn and a blank
+# check proves nothing (flash encryption). SPEC.md, "The journal region".
+
+import struct
+
+from micropython import const
+
+from .crc import crc32
+
+SLOT = const(32)
+PART = const(22)
+_SECTOR = const(4096)
+_SLOTS = const(128)  # slots a sector
+MAX_PARTS = const(15)
+
+
+class Journal:
+    """Records over `region`: `read(offset, buffer)`, `program(offset, data)`, `erase(offset)`, `size`."""
+
+    def __init__(self, region: "object", generation: int, hint: "tuple | None" = None) -> None:
+        """`hint` is `position` of before a deep sleep. `generation` names a journal that starts empty."""
+        self._region = region
+        self._sectors = region.size // _SECTOR
+        self._buffer = bytearray(SLOT)
+        self.generation = generation
+        self.next_id = 0
+        self._slot = 0  # where the next record goes; a multiple of 128 = the sector must be erased first
+        if hint is None:
+            self._scan()
+        else:
+            self.generation, self.next_id, self._slot = hint
+
+    @property
+    def position(self) -> tuple:
+        """Generation, next id and next slot: keep it over deep sleep, never over a power loss."""
+        return self.generation, self.next_id, self._slot
+
+    def _read(self, slot: int) -> "tuple | None":
+        """Id, generation, part of a valid slot (its bytes stay in the buffer), else None."""
+        buffer = self._buffer
+        self._region.read(slot * SLOT, buffer)
+        record_id, generation, part = struct.unpack_from("<IBB", buffer)
+        if not 0 < part & 0x0F <= MAX_PARTS or struct.unpack_from("<I", buffer, 28)[0] != crc32(buffer[:28]):
+            return None
+        return record_id, generation, part
+
+    def _scan(self) -> None:
+        # A cold start: the highest id of all is the newest record; its generation goes on.
+        newest, slot = -1, -_SLOTS
+        for sector in range(self._sectors):
+            for index in range(_SLOTS):
+                found = self._read(sector * _SLOTS + index)
+                if found is None:
+                    if index:
+                        break  # the rest of this sector was never written, or torn
+                    continue  # a torn first slot: the sector may still hold records
+                if found[0] > newest:
+                    newest, slot, self.generation = found[0], sector * _SLOTS + index, found[1]
+                elif index == 0 and found[0] + _SLOTS * MAX_PARTS < newest:
+                    break  # an old sector: nothing in it can be the newest
+        self.next_id = newest + 1
+        self._slot = (slot // _SLOTS + 1) % self._sectors * _SLOTS
+
+    @property
+    def capacity(self) -> int:
+        """Slots that are surely kept, the sector being written apart."""
+        return (self._sectors - 1) * _SLOTS
+
+    def append(self, payload: bytes) -> int:
+        """Store one record; return its id. It is there when this returns, or not at all."""
+        count = (len(payload) + 1 + PART - 1) // PART
+        if count > MAX_PARTS:
+            raise ValueError("record too long")
+        body = bytes((len(payload),)) + payload
+        room = _SLOTS - self._slot % _SLOTS
+        if count > room:  # a record never leaves its sector
+            self._slot = (self._slot + room) % (self._sectors * _SLOTS)
+        if self._slot % _SLOTS == 0:
+            self._region.erase(self._slot * SLOT)
+        image = bytearray(count * SLOT)
+        for index in range(count):
+            part = body[index * PART : (index + 1) * PART]
+            at = index * SLOT
+            struct.pack_into("<IBB", image, at, self.next_id, self.generation, index << 4 | count)
+            image[at + 6 : at + 6 + len(part)] = part
+            struct.pack_into("<I", image, at + 28, crc32(image[at : at + 28]))
+        self._region.program(self._slot * SLOT, image)
+        self._slot = (self._slot + count) % (self._sectors * _SLOTS)
+        self.next_id += 1
+        return self.next_id - 1
+
+    def read(self, record_id: int) -> "bytes | None":
+        """The record's bytes, or None when the ring has dropped it. Walks back from the newest."""
+        slot = self._slot
+        for _ in range(self._sectors * _SLOTS):
+            slot = (slot - 1) % (self._sectors * _SLOTS)
+            found = self._read(slot)
+            if found is None:
+                if slot % _SLOTS == 0 and self._none_before(slot):
+                    return None
+                continue
+            if found[0] < record_id or found[1] != self.generation:
+                return None
+            if found[0] == record_id:
+                return self._collect(slot - (found[2] >> 4), found[2] & 0x0F, record_id)
+        return None
+
+    def _none_before(self, slot: int) -> bool:
+        """Whether the sector before holds no record at all: the ring's beginning."""
+        start = (slot - _SLOTS) % (self._sectors * _SLOTS)
+        return self._read(start) is None and self._read(start + 1) is None
+
+    def _collect(self, first: int, count: int, record_id: int) -> "bytes | None":
+        if first < 0:
+            return None
+        body = b""
+        for index in range(count):
+            found = self._read(first + index)
+            if found is None or found[0] != record_id or found[2] != (index << 4 | count):
+                return None
+            body += bytes(self._buffer[6:28])
+        return body[1 : 1 + body[0]]

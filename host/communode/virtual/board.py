@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: MIT
+"""One virtual board: flash, chips and an application processor, from power-on to power-off.
+
+This file answers the processor and keeps what outlives its resets (RTC memory and clock, flash, reset
+cause). Chips and pins are in `wiring`, serial ports and the ROM loader in `station`, time in `kernel`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from communode.boards import Board
+from communode.profiles import Profile
+from communode.virtual.bootable import Partition, find_fault, read_partitions
+from communode.virtual.chips.chip import SpiChip, Violation, World
+from communode.virtual.costs import cost_table
+from communode.virtual.flash import FlashFile
+from communode.virtual.kernel import ORDERED_ALWAYS, Kernel, RealtimeKernel
+from communode.virtual.ledger import EnergyLedger
+from communode.virtual.nvs import NvsPartition
+from communode.virtual.processor import HEAP_BYTES, Processor
+from communode.virtual.protocol import POSTED, Op, Request
+from communode.virtual.wiring import EIO, ENODEV, ChipEnvironment, Wiring
+
+POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 1, 2, 3, 4, 5  # machine.reset_cause() of the ESP32 port
+TIMER_WAKE, EXT0_WAKE = 4, 2
+RTC_MEMORY = 2048
+GPIOS = {"esp32": 40, "esp32s3": 49, "esp32c3": 22}
+MACHINES = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}
+
+
+@dataclass
+class BoardSettings:
+    """What makes one virtual board different from the next."""
+
+    mac: bytes
+    seed: int = 0
+    drift_ppm: float = 0.0  # error of the RC oscillator that times sleep, after calibration
+    heap: int = HEAP_BYTES
+    faults: dict[str, str] = field(default_factory=dict)  # sensor driver -> fault
+    radio_settings: dict[str, Any] = field(default_factory=dict)
+
+
+class VirtualProcessorBoard:
+    """The board as the kernel and the processor see it."""
+
+    def __init__(
+        self,
+        board: Board,
+        profile: Profile | None,
+        flash: FlashFile,
+        kernel: Kernel | RealtimeKernel,
+        world: World,
+        settings: BoardSettings,
+    ) -> None:
+        self.board = board
+        self.flash = flash
+        self.kernel = kernel
+        self.world = world
+        self.settings = settings
+        self.processor: Processor | None = None
+        self.time_us = kernel.now_us()
+        self.backlog: list[Request] = []
+        self.rng = random.Random(f"{settings.seed}:{settings.mac.hex()}")
+        self.ledger = EnergyLedger(board)
+        self.radio = self._make_radio()
+        self.wiring = Wiring(board, profile, self.environment, self.radio, settings.faults)
+        self.violations: list[str] = []
+        self.boots: list[tuple[int, int]] = []  # (time, reset cause)
+        self.deep_sleeps = 0
+        self.console: tuple[int, int] = (-1, -1)  # descriptors for the processor's stdin and stdout
+        self.may_wake: Callable[[int], bool] = lambda wake_us: True
+        self.on_prompt: Callable[[], None] = lambda: None
+        self.on_reset: Callable[[int], None] = lambda cause: None
+        self.run_main = True
+        self.stopped = False
+        self._costs = cost_table()
+        self._rtc_memory = b""
+        self._rtc_us = 0
+        self._rtc_at_us = self.time_us
+        self._cause = POWER_ON
+        self._wake = 0
+        self._wake_pins: tuple[int, bytes] = (0, b"")
+        self._awake_since = self.time_us
+        self._run = 0  # counts processor runs, so that late timers of an earlier run do nothing
+        self._watchdog_ms = 0
+        self._watchdog_us = 0
+        self._partitions: list[Partition] = []
+        self._irq: dict[int, tuple[int, int]] = {}  # pin: trigger, last level
+        self._counters: dict[int, int] = {}
+        kernel.add(self)
+
+    def environment(self, name: str) -> ChipEnvironment:
+        """What chip ``name`` is given."""
+        seed = f"{self.settings.seed}:{self.settings.mac.hex()}:{name}"
+        return ChipEnvironment(self.world, self.kernel.now_us, self.kernel.call_at, seed)
+
+    def _make_radio(self) -> SpiChip:
+        from communode.virtual.chips.sx1262 import Sx1262
+        from communode.virtual.chips.sx1276 import Sx1276
+
+        radio = self.board.radio
+        kind = {"sx1262": Sx1262, "sx1276": Sx1276}[radio.chip]
+        return kind(
+            self.environment("radio"),
+            name=self.settings.mac.hex(),
+            antenna_gain_dbi=radio.antenna_gain_dbi,
+            feeder_loss_db=radio.feeder_loss_db,
+            **self.settings.radio_settings,
+        )
+
+    # lifecycle
+
+    def power_on(self) -> str | None:
+        """Apply power. Return why the ROM cannot boot what is in flash, or None when it boots."""
+        self._rtc_memory = b""
+        self._rtc_us, self._rtc_at_us = 0, self.kernel.now_us()
+        self.radio.power(False)
+        self.radio.power(True)
+        return self.boot(POWER_ON)
+
+    def boot(self, cause: int, wake: int = 0) -> str | None:
+        """Reset the processor and let it boot; the result is as for `power_on`."""
+        self.halt()
+        self._cause, self._wake = cause, wake
+        fault = find_fault(self.flash, self.board.soc.bootloader_offset)
+        if fault is not None:
+            return fault
+        self._partitions = read_partitions(self.flash)
+        start_us = max(self.time_us, self.kernel.now_us()) if cause != DEEP_SLEEP else self.time_us
+        boot = self._costs["boot"]
+        lasts_ms = {DEEP_SLEEP: boot["wake_ms"], SOFT: boot["soft_ms"]}.get(cause, boot["power_on_ms"])
+        self.time_us = start_us + lasts_ms * 1000
+        self.ledger.spend("boot", lasts_ms * 1000)
+        self._awake_since = self.time_us
+        self.boots.append((start_us, cause))
+        self._run += 1
+        self.stopped = False
+        self.processor = Processor(self.flash.path, self.console, run_main=self.run_main, heap=self.settings.heap)
+        self.kernel.watch(self, self.processor)
+        return None
+
+    def halt(self) -> None:
+        """Stop the processor; pins float, the radio keeps running (it has its own supply)."""
+        if self.processor is not None:
+            self.kernel.unwatch(self.processor)
+            self.processor.kill()
+            self.processor = None
+            self.ledger.spend("active", self.time_us - self._awake_since)
+        self.backlog.clear()
+        self._irq.clear()
+        self._watchdog_ms = 0
+        self.wiring.reset_pins()
+
+    def processor_ended(self) -> None:
+        """The process left by itself: a soft reset, or the end of input at the prompt in virtual time."""
+        if self.processor is not None:
+            self.processor.kill()
+            self.processor = None
+            self.ledger.spend("active", self.time_us - self._awake_since)
+        if self.kernel.realtime:
+            self.on_prompt()
+        else:
+            self.stopped = True
+
+    def _sleep_deep(self, request: Request) -> None:
+        (asked_ms,) = struct.unpack("<Q", request.data[:8])
+        self.deep_sleeps += 1
+        now = self.time_us
+        self.halt()
+        level, pins = self._wake_pins
+        asked_us = asked_ms * 1000 if asked_ms else 1 << 55
+        lasts_us = int(asked_us * (1 + self.settings.drift_ppm / 1e6))
+        self._rtc_us += now - self._rtc_at_us + asked_us
+        self._rtc_at_us = now + lasts_us
+        wake_us = now + lasts_us
+        self.time_us = wake_us
+        if not self.may_wake(wake_us):
+            self.stopped = True
+            return
+        self.ledger.spend("deep_sleep", lasts_us)
+        if self.kernel.realtime or pins:
+            run = self._run
+            self.kernel.call_at(wake_us, lambda: self._wake_up(run))
+        else:
+            self.boot(DEEP_SLEEP, TIMER_WAKE)
+
+    def _wake_up(self, run: int) -> None:
+        if run == self._run and self.processor is None:
+            self.boot(DEEP_SLEEP, TIMER_WAKE)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the board is in deep sleep (or stopped): there is no processor to talk to."""
+        return self.processor is None
+
+    # requests
+
+    def is_ordered(self, request: Request) -> bool:
+        """Requests that reach the radio, or wait for interrupts, keep the world's order."""
+        if request.op in (Op.SPI_TRANSFER, Op.SPI_WRITE):
+            return self.wiring.is_radio_bus(request.a)
+        if request.op in (Op.PIN_SET, Op.PIN_GET, Op.PIN_MODE):
+            return request.a in self.wiring.radio_pins
+        return request.op in ORDERED_ALWAYS
+
+    def serve(self, request: Request) -> None:
+        """Do what the processor asks."""
+        if self.processor is None:
+            return
+        now = self.kernel.now_us() if self.kernel.realtime else request.time_us
+        self.time_us = max(self.time_us, now)
+        if self._watchdog_ms and self.time_us - self._watchdog_us > self._watchdog_ms * 1000:
+            self._reset(WATCHDOG)
+            return
+        try:
+            _HANDLERS[request.op](self, request)
+        except Violation as violation:
+            self.violations.append(f"{self.time_us / 1e6:.6f} s: {violation}")
+            self.halt()
+            self.stopped = True
+            self.on_reset(0)
+
+    def _answer(self, request: Request, value: int = 0, took_us: int = 0, data: bytes = b"") -> None:
+        self.time_us += took_us
+        if self.processor is not None and request.op not in POSTED:
+            self.processor.answer(request, value, self.time_us, data)
+
+    def _reset(self, cause: int) -> None:
+        self.halt()
+        self.run_main = True
+        self.on_reset(cause)
+        self.boot(cause)
+
+    def _boot(self, request: Request) -> None:
+        processor = self._costs["processor"]
+        chip = self.board.chip
+        facts = {
+            "costs": processor,
+            "realtime": self.kernel.realtime,
+            "base_us": self.kernel.base_us if isinstance(self.kernel, RealtimeKernel) else 0,
+            "rtc_us": self._rtc_us + self.time_us - self._rtc_at_us,
+            "rtc_at_us": self.time_us,
+            "cause": self._cause,
+            "wake": self._wake,
+            "mac": list(self.settings.mac),
+            "cpu_hz": self.board.cpu_frequency_hz,
+            "gpios": GPIOS[chip],
+            "pcnt": chip != "esp32c3",
+            "ext0": chip != "esp32c3",
+            "machine": f"Generic {MACHINES[chip]} module with {MACHINES[chip]}",
+            "partitions": [
+                (part.type, part.subtype, part.offset, part.size, part.label, False) for part in self._partitions
+            ],
+        }
+        self._answer(request, 0, 0, json.dumps(facts).encode())
+
+    def _pin_mode(self, request: Request) -> None:
+        self.wiring.set_mode(request.a, request.b & 0xF, request.b >> 4)
+        self._answer(request)
+
+    def _pin_set(self, request: Request) -> None:
+        self.wiring.set_level(request.a, request.b)
+
+    def _pin_get(self, request: Request) -> None:
+        self._answer(request, self.wiring.get_level(request.a))
+
+    def _pin_irq(self, request: Request) -> None:
+        if request.b:
+            self._irq[request.a] = (request.b, self.wiring.get_level(request.a))
+        else:
+            self._irq.pop(request.a, None)
+        self._answer(request)
+
+    def _pending_irq(self, *, take: bool) -> bytes:
+        pending = bytearray()
+        for pin, (trigger, last) in list(self._irq.items()):
+            level = self.wiring.get_level(pin)
+            if (level and not last and trigger & 1) or (last and not level and trigger & 2):
+                pending.append(pin)
+            if take:
+                self._irq[pin] = (trigger, level)
+        return bytes(pending)
+
+    def _irq_take(self, request: Request) -> None:
+        self._answer(request, 0, 0, self._pending_irq(take=True))
+
+    def _sleep(self, request: Request) -> None:
+        (left_us,) = struct.unpack("<Q", request.data)
+        nap_us = min(left_us, 1000) if self._irq and not self._pending_irq(take=False) else 0
+        if not self._irq:
+            nap_us = left_us
+        if not self.kernel.realtime:
+            self._answer(request, 0, nap_us)
+            return
+        run = self._run
+
+        def answer() -> None:
+            if run == self._run and self.processor is not None:
+                self.processor.answer(request, 0, self.kernel.now_us())
+
+        self.kernel.call_at(self.kernel.now_us() + nap_us, answer)
+
+    def _i2c_init(self, request: Request) -> None:
+        self.wiring.init_i2c(request.a, request.b, request.data)
+        self._answer(request)
+
+    def _i2c_write(self, request: Request) -> None:
+        acknowledged, wire_us = self.wiring.write_i2c(request.a, request.b & 0x7F, request.data)
+        self._answer(request, acknowledged, wire_us)
+
+    def _i2c_read(self, request: Request) -> None:
+        data, wire_us = self.wiring.read_i2c(request.a, request.b & 0x7F, request.b >> 8)
+        self._answer(request, -ENODEV if data is None else 0, wire_us, data or b"")
+
+    def _spi_init(self, request: Request) -> None:
+        self.wiring.init_spi(request.a, request.b, request.data)
+        self._answer(request)
+
+    def _spi(self, request: Request) -> None:
+        data, wire_us = self.wiring.transfer_spi(request.a, request.data)
+        self._answer(request, 0, wire_us, data)
+
+    def _uart_init(self, request: Request) -> None:
+        self.wiring.init_uart(request.a, request.b, request.data, self.time_us)
+        self._answer(request)
+
+    def _uart_write(self, request: Request) -> None:
+        self._answer(request, len(request.data), self.wiring.write_uart(request.a, request.data))
+
+    def _uart_read(self, request: Request) -> None:
+        waiting = self.wiring.waiting_uart(request.a, self.time_us)
+        count = len(waiting) if request.b < 0 else min(request.b, len(waiting))
+        data = bytes(waiting[:count])
+        del waiting[:count]
+        self._answer(request, 0, 0, data)
+
+    def _uart_any(self, request: Request) -> None:
+        self._answer(request, len(self.wiring.waiting_uart(request.a, self.time_us)))
+
+    def _adc_read(self, request: Request) -> None:
+        volts = self.world.value("battery_v", self.time_us)
+        self._answer(request, self.wiring.adc_uv(request.a, volts), 40)
+
+    def _wire_reset(self, request: Request) -> None:
+        self._answer(request, self.wiring.reset_wire(request.a), 960)
+
+    def _wire_write(self, request: Request) -> None:
+        self.wiring.write_wire(request.a, request.data, request.b)
+        self._answer(request, 0, 65 * request.b)
+
+    def _wire_read(self, request: Request) -> None:
+        self._answer(request, 0, 65 * request.b, self.wiring.read_wire(request.a, request.b))
+
+    def _flash_read(self, request: Request) -> None:
+        took_us = 10 + request.a * self._costs["flash"]["read_us_per_kb"] // 1024
+        self._answer(request, 0, took_us, self.flash.read(request.b, request.a))
+
+    def _flash_program(self, request: Request) -> None:
+        pages = (len(request.data) + 255) // 256
+        self.flash.program(request.b, request.data)
+        self._answer(request, 0, pages * self._costs["flash"]["program_us_per_256"])
+
+    def _flash_erase(self, request: Request) -> None:
+        self.flash.erase(request.b, 4096)
+        self._answer(request, 0, self._costs["flash"]["erase_us"])
+
+    def _nvs(self) -> NvsPartition:
+        part = next(part for part in self._partitions if part.label == "nvs")
+        return NvsPartition(self.flash, part.offset, part.size)
+
+    def _nvs_request(self, request: Request) -> None:
+        space, _, rest = request.data.partition(b"\0")
+        key, _, blob = rest.partition(b"\0")
+        store, name, entry = self._nvs(), space.decode(), key.decode()
+        kind = "i32" if request.a == 0x14 else "blob"
+        try:
+            if request.op == Op.NVS_GET:
+                value = store.get(name, entry, kind)
+                data = value.to_bytes(4, "little", signed=True) if isinstance(value, int) else bytes(value)
+                self._answer(request, 0, 200, data)
+                return
+            if request.op == Op.NVS_SET:
+                store.set(name, entry, kind, request.b if kind == "i32" else blob)
+            elif request.op == Op.NVS_ERASE:
+                store.erase_key(name, entry)
+        except KeyError:
+            self._answer(request, -0x1102, 100)  # ESP_ERR_NVS_NOT_FOUND
+            return
+        self._answer(request, 0, 3000)
+
+    def _rtc_get(self, request: Request) -> None:
+        self._answer(request, 0, 20, self._rtc_memory)
+
+    def _rtc_put(self, request: Request) -> None:
+        self._rtc_memory = request.data[:RTC_MEMORY]
+        self._answer(request, 0, 20)
+
+    def _rtc_set(self, request: Request) -> None:
+        (self._rtc_us,) = struct.unpack("<q", request.data)
+        self._rtc_at_us = self.time_us
+        self._answer(request)
+
+    def _random(self, request: Request) -> None:
+        self._answer(request, 0, 5, self.rng.randbytes(request.b))
+
+    def _reset_request(self, request: Request) -> None:
+        self._reset(WATCHDOG if request.a else HARD)
+
+    def _light_sleep(self, request: Request) -> None:
+        (asked_ms,) = struct.unpack("<Q", request.data[:8])
+        lasts_us = int(asked_ms * 1000 * (1 + self.settings.drift_ppm / 1e6))
+        self.ledger.spend("light_sleep", lasts_us)
+        self._awake_since += lasts_us
+        if not self.kernel.realtime:
+            self._answer(request, 0, lasts_us)
+            return
+        run = self._run
+
+        def answer() -> None:
+            if run == self._run and self.processor is not None:
+                self.processor.answer(request, 0, self.kernel.now_us())
+
+        self.kernel.call_at(self.kernel.now_us() + lasts_us, answer)
+
+    def _wdt_start(self, request: Request) -> None:
+        self._watchdog_ms = request.b
+        self._feed(request)
+
+    def _feed(self, request: Request) -> None:
+        self._watchdog_us = self.time_us
+        self._answer(request)
+        if self.kernel.realtime and self._watchdog_ms:
+            run, fed_us = self._run, self._watchdog_us
+
+            def bite() -> None:
+                if run == self._run and self._watchdog_us == fed_us and self._watchdog_ms:
+                    self._reset(WATCHDOG)
+
+            self.kernel.call_at(fed_us + self._watchdog_ms * 1000, bite)
+
+    def _wake_pins_set(self, request: Request) -> None:
+        self._wake_pins = (request.a, request.data)
+        self._answer(request)
+
+    def _counter(self, request: Request) -> None:
+        self._answer(request, -EIO)  # no chip of today's profiles drives a counter input
+
+    def _note(self, request: Request) -> None:
+        """A mark of the firmware for the energy ledger; nothing answers."""
+
+
+_HANDLERS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
+    Op.PIN_MODE: VirtualProcessorBoard._pin_mode,
+    Op.PIN_SET: VirtualProcessorBoard._pin_set,
+    Op.PIN_GET: VirtualProcessorBoard._pin_get,
+    Op.PIN_IRQ: VirtualProcessorBoard._pin_irq,
+    Op.IRQ_TAKE: VirtualProcessorBoard._irq_take,
+    Op.I2C_INIT: VirtualProcessorBoard._i2c_init,
+    Op.I2C_WRITE: VirtualProcessorBoard._i2c_write,
+    Op.I2C_READ: VirtualProcessorBoard._i2c_read,
+    Op.SPI_INIT: VirtualProcessorBoard._spi_init,
+    Op.SPI_TRANSFER: VirtualProcessorBoard._spi,
+    Op.SPI_WRITE: VirtualProcessorBoard._spi,
+    Op.UART_INIT: VirtualProcessorBoard._uart_init,
+    Op.UART_WRITE: VirtualProcessorBoard._uart_write,
+    Op.UART_READ: VirtualProcessorBoard._uart_read,
+    Op.UART_ANY: VirtualProcessorBoard._uart_any,
+    Op.ADC_READ: VirtualProcessorBoard._adc_read,
+    Op.WIRE_RESET: VirtualProcessorBoard._wire_reset,
+    Op.WIRE_WRITE: VirtualProcessorBoard._wire_write,
+    Op.WIRE_READ: VirtualProcessorBoard._wire_read,
+    Op.FLASH_READ: VirtualProcessorBoard._flash_read,
+    Op.FLASH_PROGRAM: VirtualProcessorBoard._flash_program,
+    Op.FLASH_ERASE: VirtualProcessorBoard._flash_erase,
+    Op.NVS_GET: VirtualProcessorBoard._nvs_request,
+    Op.NVS_SET: VirtualProcessorBoard._nvs_request,
+    Op.NVS_ERASE: VirtualProcessorBoard._nvs_request,
+    Op.NVS_COMMIT: VirtualProcessorBoard._answer,
+    Op.RTC_GET: VirtualProcessorBoard._rtc_get,
+    Op.RTC_PUT: VirtualProcessorBoard._rtc_put,
+    Op.RTC_SET: VirtualProcessorBoard._rtc_set,
+    Op.RANDOM: VirtualProcessorBoard._random,
+    Op.RESET: VirtualProcessorBoard._reset_request,
+    Op.DEEP_SLEEP: VirtualProcessorBoard._sleep_deep,
+    Op.LIGHT_SLEEP: VirtualProcessorBoard._light_sleep,
+    Op.WDT_START: VirtualProcessorBoard._wdt_start,
+    Op.WDT_FEED: VirtualProcessorBoard._feed,
+    Op.SLEEP: VirtualProcessorBoard._sleep,
+    Op.WAKE_PINS: VirtualProcessorBoard._wake_pins_set,
+    Op.COUNTER: VirtualProcessorBoard._counter,
+    Op.BOOT: VirtualProcessorBoard._boot,
+    Op.NOTE: VirtualProcessorBoard._note,
+}

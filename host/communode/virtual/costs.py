@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""The one table of what things cost in virtual time (``costs.toml``)."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def cost_table() -> dict[str, dict[str, int]]:
+    """``{section: {name: value}}``; every line of the file must name its source."""
+    tables = tomllib.loads(Path(__file__).with_name("costs.toml").read_text("utf-8"))
+    costs: dict[str, dict[str, int]] = {}
+    for section, lines in tables.items():
+        costs[section] = {}
+        for name, line in lines.items():
+            if not line["source"]:
+                raise ValueError(f"costs.toml: {section}.{name} names no source")
+            costs[section][name] = int(line["value"])
+    return costs
