@@ -77,6 +77,7 @@ class JoinServer:
                 rx1_dr_offset=0,
                 rx2_data_rate=region.rx2_data_rate,
                 rx2_hz=region.rx2_hz,
+                channels_hz=[*region.join_channels_hz, *region.cf_list_hz],
             )
             self._store.save_session(session)
         return accept.to_wire(device.app_key), session

@@ -72,10 +72,6 @@ class Region:
             return b""
         return b"".join((hz // 100).to_bytes(3, "little") for hz in self.cf_list_hz) + b"\x00"
 
-    def channel_mask(self) -> int:
-        """ChMask that enables the default channels and those of the CFList."""
-        return (1 << (len(self.join_channels_hz) + len(self.cf_list_hz))) - 1
-
     def downlink_power_dbm(self, frequency_hz: int) -> int:
         """EIRP that the sub-band of ``frequency_hz`` allows a gateway."""
         return self.rx2_power_dbm if frequency_hz == self.rx2_hz else self.rx1_power_dbm

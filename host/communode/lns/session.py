@@ -48,6 +48,8 @@ class Session:
     rx1_dr_offset: int
     rx2_data_rate: int
     rx2_hz: int
+    channels_hz: list[int]  # uplink frequency by channel index, 0 where there is none
+    rx1_hz: dict[str, int] = field(default_factory=dict)  # uplink Hz -> RX1 Hz where DlChannelReq moved it
     pending: bool = True  # until the first uplink, the previous session stays valid beside it
     fcnt_up: int = -1
     fcnt_down: int = 0
@@ -56,6 +58,7 @@ class Session:
     nb_trans: int = 1
     ack_item: str = ""  # queue item of the confirmed downlink that waits for its ACK
     ack_fcnt: int = 0
+    queued_commands: bytes = b""  # MAC requests for the next downlink
     sent_commands: bytes = b""  # MAC requests of the last downlink, unanswered
     adr_refused: bytes = b""  # a LinkADRReq that the device turned down
     history: list[Heard] = field(default_factory=list)

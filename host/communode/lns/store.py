@@ -99,7 +99,8 @@ class Store:
         with self.transaction():
             self._db.execute("DELETE FROM devices WHERE dev_eui=?", (device.dev_eui,))
             self._db.execute(
-                "INSERT INTO devices VALUES(:dev_eui,:join_eui,:app_key,:name,:last_dev_nonce,:last_join_nonce)",
+                "INSERT INTO devices"
+                " VALUES(:dev_eui, :join_eui, :app_key, :name, :last_dev_nonce, :last_join_nonce)",
                 asdict(device),
             )
 
@@ -157,7 +158,7 @@ class Store:
         for row in self._db.execute(f"SELECT {columns} FROM sessions {where}", values):
             state = json.loads(row[5])
             state["history"] = [Heard(**heard) for heard in state["history"]]
-            for name in ("sent_commands", "adr_refused"):
+            for name in ("queued_commands", "sent_commands", "adr_refused"):
                 state[name] = bytes.fromhex(state[name])
             found.append(
                 Session(row[0], row[1], nwk_s_key=row[3], app_s_key=row[4], pending=bool(row[2]), **state)
