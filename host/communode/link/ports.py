@@ -52,14 +52,19 @@ def identity(port: str) -> str:
 
 
 def holders(port: str) -> list[Holder]:
-    """Other processes that have ``port`` open; empty where the system does not say."""
+    """Other processes that have ``port`` open; empty where the system does not say.
+
+    A pseudo-terminal has two ends: a process that holds the far one is the board, not a rival.
+    """
     target = identity(port)
-    found: list[Holder] = []
     if is_url(port) or not os.path.isdir("/proc"):
-        return found
+        return []
+    found: list[Holder] = []
     for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and int(entry.name) != os.getpid() and _has_open(Path(entry.path), target):
-            found.append(Holder(pid=int(entry.name), command=_command(Path(entry.path))))
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            process = Path(entry.path)
+            if _has_open(process, target) and not _is_far_end(process, target):
+                found.append(Holder(pid=int(entry.name), command=_command(process)))
     return found
 
 
@@ -68,6 +73,20 @@ def _has_open(process: Path, target: str) -> bool:
         return any(os.readlink(link.path) == target for link in os.scandir(process / "fd"))
     except OSError:  # it ended, or it is somebody else's
         return False
+
+
+def _is_far_end(process: Path, target: str) -> bool:
+    """Whether ``process`` holds the controlling side of the pseudo-terminal ``target``."""
+    index = target.removeprefix("/dev/pts/")
+    try:
+        for link in os.scandir(process / "fd"):
+            if os.readlink(link.path).endswith("/ptmx"):
+                info = (process / "fdinfo" / link.name).read_text("ascii").split()
+                if "tty-index:" in info and info[info.index("tty-index:") + 1] == index:
+                    return True
+    except OSError:
+        pass
+    return False
 
 
 def _command(process: Path) -> str:
