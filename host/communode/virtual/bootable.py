@@ -15,9 +15,8 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol
 
-from communode.virtual.chip_identity import LAYOUTS, ChipIdentity
+from communode.virtual.chip_identity import LAYOUTS
 
-BOOTLOADER_OFFSET = {"esp32": 0x1000, "esp32s3": 0x0, "esp32c3": 0x0}
 TABLE_OFFSET = 0x8000
 TABLE_SIZE = 0xC00
 APP, DATA = 0, 1  # partition types
@@ -26,6 +25,7 @@ _ENTRY = struct.Struct("<2sBBII16sI")
 _MD5_ROW = b"\xeb\xeb" + b"\xff" * 14
 _IMAGE_HEADER = 24
 _MAX_SEGMENTS = 16
+_NO_APP = "E (70) boot: No bootable app partitions in the partition table"
 
 _RESET_BANNER = {
     "esp32": "ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:{boot}\r\n",
@@ -62,14 +62,6 @@ class Partition:
     subtype: int
     offset: int
     size: int
-
-
-@dataclass(frozen=True)
-class BootFault:
-    """Why the chip does not start: who found out (``rom`` or ``bootloader``), and what it prints."""
-
-    stage: str
-    text: str
 
 
 class TableError(Exception):
@@ -111,53 +103,52 @@ def read_partitions(flash: Readable) -> list[Partition]:
     return found
 
 
-def boot_fault(flash: Readable, identity: ChipIdentity) -> BootFault | None:
-    """What keeps the chip from starting an application out of ``flash``; None when nothing does.
+def find_fault(flash: Readable, bootloader_offset: int, chip: str | None = None) -> str | None:
+    """What the console shows when ``flash`` does not start an application; None when it does.
 
-    The second-stage boot loader believes the flash size in its own image header, so a partition beyond
-    that is a fault even where the chip is larger; a header larger than the chip is one as well.
+    Images for another chip than ``chip`` are a fault too. The second-stage boot loader believes the flash
+    size in its own image header, so a partition beyond that is a fault even where the flash is larger; a
+    header that says more than there is, is one as well.
     """
-    at = BOOTLOADER_OFFSET[identity.chip]
-    header = flash.read(at, _IMAGE_HEADER)
+    header = flash.read(bootloader_offset, _IMAGE_HEADER)
     if header[0] != 0xE9:
-        return BootFault("rom", f"invalid header: 0x{int.from_bytes(header[:4], 'little'):08x}")
-    if image_fault(flash, at, identity.chip) is not None:
-        return BootFault("rom", "csum err")
+        return f"invalid header: 0x{int.from_bytes(header[:4], 'little'):08x}"
+    fault = find_image_fault(flash, bootloader_offset, chip)
+    if fault is not None:
+        return f"ets_main.c 371: {fault}"
     believed = 1 << 20 << (header[3] >> 4)
     try:
         partitions = read_partitions(flash)
+        _check_ends(partitions, believed)
     except TableError as error:
-        return BootFault("bootloader", f"{error}\r\nE (38) boot: Failed to verify partition table")
-    for number, partition in enumerate(partitions):
-        if partition.offset + partition.size > believed:
-            text = (
-                f"E (32) flash_parts: partition {number} invalid - offset 0x{partition.offset:x} "
-                f"size 0x{partition.size:x} exceeds flash chip size 0x{believed:x}"
-            )
-            return BootFault("bootloader", f"{text}\r\nE (38) boot: Failed to verify partition table")
-    apps = sorted((p for p in partitions if p.type == APP), key=lambda p: (p.subtype, p.offset))
-    if not apps or apps[0].offset + apps[0].size > flash.size:
-        return BootFault("bootloader", "E (40) boot: No bootable app partitions in the partition table")
-    fault = image_fault(flash, apps[0].offset, identity.chip)
-    if fault is not None:
-        return BootFault(
-            "bootloader",
-            f"E (60) esp_image: {fault}\r\nE (70) boot: No bootable app partitions in the partition table",
-        )
+        return f"{error}\r\nE (38) boot: Failed to verify partition table"
     if believed > flash.size:
         text = f"Detected size({flash.size >> 10}k) smaller than the size in the binary image header"
-        return BootFault("bootloader", f"E (120) spi_flash: {text}({believed >> 10}k). Probe failed.")
-    return None
+        return f"E (120) spi_flash: {text}({believed >> 10}k). Probe failed."
+    apps = sorted((p for p in partitions if p.type == APP), key=lambda p: (p.subtype, p.offset))
+    if not apps:
+        return _NO_APP
+    fault = find_image_fault(flash, apps[0].offset, chip)
+    return None if fault is None else f"E (60) esp_image: {fault}\r\n{_NO_APP}"
 
 
-def image_fault(flash: Readable, offset: int, chip: str) -> str | None:
+def _check_ends(partitions: list[Partition], flash_size: int) -> None:
+    for number, partition in enumerate(partitions):
+        if partition.offset + partition.size > flash_size:
+            raise TableError(
+                f"E (32) flash_parts: partition {number} invalid - offset 0x{partition.offset:x} "
+                f"size 0x{partition.size:x} exceeds flash chip size 0x{flash_size:x}"
+            )
+
+
+def find_image_fault(flash: Readable, offset: int, chip: str | None = None) -> str | None:
     """What is wrong with the image at ``offset``: magic, chip, segments, checksum, appended SHA-256."""
     header = flash.read(offset, _IMAGE_HEADER)
     magic, count = header[0], header[1]
     if magic != 0xE9:
         return f"image at 0x{offset:x} has invalid magic byte (nothing flashed here?)"
     chip_id = int.from_bytes(header[12:14], "little")
-    if chip_id != LAYOUTS[chip].image_chip_id:
+    if chip is not None and chip_id != LAYOUTS[chip].image_chip_id:
         return f"mismatch chip ID, expected {LAYOUTS[chip].image_chip_id}, found {chip_id}"
     if not 0 < count <= _MAX_SEGMENTS:
         return f"image at 0x{offset:x} segment count {count} exceeds max {_MAX_SEGMENTS}"

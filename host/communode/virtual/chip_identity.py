@@ -11,7 +11,6 @@ manuals (eFuse controller, SPI memory controller, RTC watchdog, UART); Winbond W
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,19 +125,20 @@ class FlashId(Protocol):
 class Registers:
     """The address space as READ_REG and WRITE_REG see it, with a flash chip behind the SPI controller.
 
-    ``on_watchdog`` is called when the RTC watchdog is armed to reset the chip (``watchdog-reset``).
+    ``watchdog_armed`` is true once the RTC watchdog has been set to reset the chip and its registers have
+    been locked again: it bites a few milliseconds later, after the answer to the lock is out.
     """
 
-    def __init__(self, identity: ChipIdentity, on_watchdog: Callable[[], None]) -> None:
+    def __init__(self, identity: ChipIdentity) -> None:
         self.identity = identity
         self._layout = identity.layout
-        self._on_watchdog = on_watchdog
         self._values: dict[int, int] = {}
         self.reset()
 
     def reset(self) -> None:
         """Power-on values; the eFuses are what they always were."""
         self._values = {0x40001000: self._layout.magic, **_efuses(self.identity)}
+        self.watchdog_armed = False
         self.set_line_rate(115200)
 
     def set_line_rate(self, baud: int) -> None:
@@ -157,9 +157,9 @@ class Registers:
             value &= ~(1 << 18)
             self._run_spi()
         self._values[address] = value
-        armed = address == layout.watchdog and value >> 31 and value >> 28 & 7
-        if armed and layout.watchdog_lock is not None and self.read(layout.watchdog_lock) == 0x50D83AA1:
-            self._on_watchdog()
+        if address == layout.watchdog_lock and value == 0 and layout.watchdog is not None:
+            setting = self.read(layout.watchdog)
+            self.watchdog_armed = bool(setting >> 31 and setting >> 28 & 7)
 
     def _run_spi(self) -> None:
         base = self._layout.spi

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from communode.virtual.flash import FlashFile
 from communode.virtual.nvs_page import (
     ACTIVE,
     BLOB_DATA,
@@ -39,7 +40,6 @@ from communode.virtual.nvs_page import (
     VERSION_2,
     Item,
     Page,
-    Region,
     crc32,
 )
 
@@ -79,16 +79,25 @@ class NvsError(Exception):
         self.name = _NAMES[code]
 
 
+class NvsNotFound(NvsError, KeyError):
+    """No such namespace or key, or one of another type."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_FOUND)
+
+
 class NvsPartition:
-    """The store in ``region`` (whole sectors, at least 3), loaded and repaired like ``nvs_flash_init``.
+    """The store in ``size`` bytes of ``flash`` from ``offset`` (whole sectors, at least 3).
+
+    Loaded and repaired like ``nvs_flash_init`` does it.
 
     Raises `NvsError` when no page is free or the format is newer; `boot` then does what the firmware does.
     """
 
-    def __init__(self, region: Region) -> None:
-        if region.size % PAGE_SIZE or region.size < 3 * PAGE_SIZE:
-            raise ValueError(f"an NVS partition has at least 3 whole sectors, not 0x{region.size:x} bytes")
-        self.region = region
+    def __init__(self, flash: FlashFile, offset: int, size: int) -> None:
+        if size % PAGE_SIZE or size < 3 * PAGE_SIZE:
+            raise ValueError(f"an NVS partition has at least 3 whole sectors, not 0x{size:x} bytes")
+        self.region = flash.region(offset, size)
         self._pages: list[Page] = []  # in use, oldest first; the last one takes new items
         self._free: list[Page] = []
         self._sequence = 0
@@ -96,13 +105,13 @@ class NvsPartition:
         self._load()
 
     @classmethod
-    def boot(cls, region: Region) -> NvsPartition:
-        """Load as MicroPython's ESP32 port does at boot: erase everything that cannot be used."""
+    def boot(cls, flash: FlashFile, offset: int, size: int) -> NvsPartition:
+        """Load as MicroPython's ESP32 port does at boot: what cannot be used is erased."""
         try:
-            return cls(region)
+            return cls(flash, offset, size)
         except NvsError:
-            region.erase(0, region.size)
-            return cls(region)
+            flash.erase(offset, size)
+            return cls(flash, offset, size)
 
     def open_namespace(self, namespace: str) -> int:
         """Index of a namespace, created if need be, as ``nvs_open`` for reading and writing does."""
@@ -121,24 +130,24 @@ class NvsPartition:
     def get(self, namespace: str, key: str, kind: str) -> int | str | bytes:
         """The value of ``key`` as ``kind`` (u8 ... i64, str, blob).
 
-        `NvsError` with `NOT_FOUND` when there is none, or one of another type.
+        `NvsNotFound` when there is none, or one of another type.
         """
         _check_name(key)
         index = self._namespaces.get(namespace)
         if index is None:
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         if kind == "blob":
             return self._read_blob(index, key)
         found = self._find(index, key, _KINDS[kind])
         if found is None:
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         page, at, item = found
         if kind in _INTEGERS:
             return int.from_bytes(item.field[: item.kind & 0x0F], "little", signed=kind[0] == "i")
         data = page.data(at, item)
         if data is None:
             page.discard(at)
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         return data.split(b"\0")[0].decode()
 
     def set(self, namespace: str, key: str, kind: str, value: int | str | bytes) -> None:
@@ -159,12 +168,12 @@ class NvsPartition:
         self._discard_older(index, key)
 
     def erase_key(self, namespace: str, key: str) -> None:
-        """Forget a key. `NvsError` with `NOT_FOUND` when there is none."""
+        """Forget a key. `NvsNotFound` when there is none."""
         _check_name(key)
         index = self._namespaces.get(namespace)
         found = None if index is None else self._find_any(index, key)
         if index is None or found is None:
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         page, at, item = found
         page.discard(at)
         if item.kind == BLOB_INDEX:
@@ -343,14 +352,14 @@ class NvsPartition:
         if len(parts) != field[4] or len(whole) != int.from_bytes(field[:4], "little"):
             found[0].discard(found[1])
             self._discard_chunks(namespace, key, field[5])
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         return whole
 
     def _read_blob_v1(self, namespace: int, key: str) -> bytes:
         found = self._find(namespace, key, BLOB_V1)
         data = None if found is None else found[0].data(found[1], found[2])
         if data is None:
-            raise NvsError(NOT_FOUND)
+            raise NvsNotFound
         return data
 
     def _set_blob(self, namespace: int, key: str, value: bytes) -> None:

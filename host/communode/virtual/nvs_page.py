@@ -14,7 +14,9 @@ from __future__ import annotations
 import binascii
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+from communode.virtual.flash import FlashRegion
 
 PAGE_SIZE = 4096
 ENTRY_SIZE = 32
@@ -45,21 +47,6 @@ VARIABLE = (STR, BLOB_V1, BLOB_DATA)  # a length and a checksum, then the data i
 _HEADER = struct.Struct("<IIB19sI")
 _BITMAP_OFFSET = 32
 _ENTRIES_OFFSET = 64
-
-
-class Region(Protocol):
-    """The part of a flash chip that a partition lies in."""
-
-    size: int
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read bytes."""
-
-    def program(self, offset: int, data: bytes) -> None:
-        """Clear bits."""
-
-    def erase(self, offset: int, length: int) -> None:
-        """Set whole sectors to 0xFF."""
 
 
 def crc32(data: bytes) -> int:
@@ -99,7 +86,7 @@ def unpack(entry: bytes) -> Item | None:
 class Page:
     """Sector ``sector`` of ``region``, loaded and repaired."""
 
-    def __init__(self, region: Region, sector: int) -> None:
+    def __init__(self, region: FlashRegion, sector: int) -> None:
         self.region = region
         self.base = sector * PAGE_SIZE
         self.state = CORRUPT

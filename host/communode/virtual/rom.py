@@ -99,7 +99,7 @@ class RomLoader:
         self._on_run_app = on_run_app or (lambda: None)
         self._on_baud = on_baud or (lambda baud: None)
         self._line_rate = line_rate or (lambda: 115200)
-        self.registers = Registers(identity, self._leave)
+        self.registers = Registers(identity)
         self._commands = self._command_table()
         self.reset()
 
@@ -240,8 +240,9 @@ class RomLoader:
         for at in range(0, len(data) - 15, 16):
             address, value, mask, _ = struct.unpack_from("<IIII", data, at)
             self.registers.write(address, value, mask)
-        if self.mode != "gone":
-            self._reply(command)
+        self._reply(command)
+        if self.registers.watchdog_armed:
+            self._leave()
 
     def _change_baud(self, command: int, data: bytes, checksum: int) -> None:
         (baud,) = struct.unpack_from("<I", data)
