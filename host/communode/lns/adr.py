@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 
 from communode.lns.region import Region
-from communode.lns.session import Session
+from communode.lns.session import HISTORY_LENGTH, Session
 
 LINK_ADR_REQ = 0x03
 _STEP_DB = 3.0
@@ -30,6 +30,10 @@ class AdrSettings:
     history: int = 20
     margin_db: float = 10.0
     max_nb_trans: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.history <= HISTORY_LENGTH:
+            raise ValueError(f"ADR looks at 1 to {HISTORY_LENGTH} uplinks")
 
 
 def link_adr_request(session: Session, region: Region, settings: AdrSettings) -> bytes:

@@ -4,13 +4,15 @@
 What reads these reads a real ChirpStack too (there the event's name is in the topic). Identifiers are
 derived, not random: the same frames give the same events.
 
-Source: ChirpStack v4 api/proto, integration/integration.proto and gw/gw.proto, in Protocol Buffers' JSON mapping.
+Source: ChirpStack v4 api/proto, integration/integration.proto and gw/gw.proto, as Protocol Buffers map to
+JSON.
 """
 
 from __future__ import annotations
 
 import base64
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from communode.lns.mac import DeviceStatus, battery_pct
@@ -22,6 +24,11 @@ _SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bench.communode")
 _TENANT = str(uuid.uuid5(_SPACE, "tenant"))
 _APPLICATION = str(uuid.uuid5(_SPACE, "application"))
 _PROFILE = str(uuid.uuid5(_SPACE, "device-profile"))
+
+
+def utc_now() -> str:
+    """The host's time as events carry it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def deduplication_id(gateway: str, packet: RxPacket) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from communode.errors import CommunodeError
@@ -58,7 +57,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """A downlink ready to be sent in one of ``windows``, best first. ``item`` empty: nothing from the queue."""
+    """A downlink ready to be sent in one of ``windows``, best first; ``item`` is its queue item, or empty."""
 
     device: Device
     phy: bytes
@@ -75,12 +74,12 @@ class NetworkSettings:
     region: Region = EU868
     net_id: int = 0
     rx1_delay_s: int = 1
-    adr: adr.AdrSettings | None = adr.AdrSettings()
+    adr: adr.AdrSettings | None = field(default_factory=adr.AdrSettings)
 
 
 class Network:
-    """Judges uplinks against ``store``. ``on_event`` gets every event; ``on_uplink`` gets each ``up`` event and
-    returns the application's downlinks, which may still go into the windows of that uplink."""
+    """Judges uplinks against ``store``. ``on_event`` gets every event; ``on_uplink`` gets each ``up`` event
+    and returns the application's downlinks, which may still go into the windows of that uplink."""
 
     def __init__(
         self,
@@ -144,7 +143,7 @@ class Network:
     # --- join ---------------------------------------------------------------------------------------------
 
     def _join(self, phy: bytes, copies: list[Copy]) -> Plan | None:
-        when = best(copies).packet.time or _now()
+        when = best(copies).packet.time or events.utc_now()
         uplink_rate = self.settings.region.data_rate_of(copies[0].packet.datr)
         if uplink_rate is None:
             return None
@@ -187,7 +186,7 @@ class Network:
 
     def _explain(self, phy: bytes, frame: DataFrame, sessions: list[Session], copies: list[Copy]) -> None:
         """Say why a frame with an address of ours was not accepted."""
-        when = best(copies).packet.time or _now()
+        when = best(copies).packet.time or events.utc_now()
         for session in sessions:
             device = self.store.device(session.dev_eui)
             older = max(session.fcnt_up, 0) & ~0xFFFF | frame.fcnt
@@ -204,7 +203,7 @@ class Network:
         """The last frame again: nothing new for the application, but a lost ACK is given again."""
         device = self.store.device(session.dev_eui)
         assert device is not None
-        when = best(copies).packet.time or _now()
+        when = best(copies).packet.time or events.utc_now()
         why = f"FCntUp {session.fcnt_up} was sent again"
         self.emit(events.log("INFO", "UPLINK_F_CNT_RETRANSMISSION", when, why, device))
         if not frame.confirmed:
@@ -218,7 +217,7 @@ class Network:
         assert device is not None
         region = self.settings.region
         heard = best(copies)
-        when = heard.packet.time or _now()
+        when = heard.packet.time or events.utc_now()
         name = events.deduplication_id(copies[0].gateway, copies[0].packet)
         rate = region.data_rate_of(heard.packet.datr) or 0
         payload = open_payload(frame, session.nwk_s_key, session.app_s_key, fcnt)
@@ -248,6 +247,9 @@ class Network:
             self.emit(events.status(device, when, name, status))
         if frame.f_port:
             self._deliver(self._up(device, frame, fcnt, payload, copies))
+            session = (
+                self.store.session(device.dev_eui) or session
+            )  # the application may have queued commands
         suggestion = b""
         if frame.adr and self.settings.adr and not session.queued_commands:
             suggestion = adr.link_adr_request(session, region, self.settings.adr)
@@ -273,7 +275,7 @@ class Network:
         return {
             "event": "up",
             "deduplicationId": events.deduplication_id(copies[0].gateway, copies[0].packet),
-            "time": heard.packet.time or _now(),
+            "time": heard.packet.time or events.utc_now(),
             "deviceInfo": events.device_info(device),
             "devAddr": f"{frame.dev_addr:08x}",
             "adr": frame.adr,
@@ -343,7 +345,9 @@ class Network:
         phy = frame.to_wire(session.nwk_s_key, session.app_s_key, fcnt)
         with self.store.transaction():
             self.store.save_session(session)
-            self.store.log_frame(best(copies).packet.time or _now(), device.dev_eui, "down", fcnt, phy)
+            self.store.log_frame(
+                best(copies).packet.time or events.utc_now(), device.dev_eui, "down", fcnt, phy
+            )
         used = len(f_opts) + len(frame.payload)
         fitting = tuple(window for window, size in zip(windows, room, strict=True) if used <= size)
         return Plan(device, phy, fitting, fcnt, item.item if item else "", confirmed)
@@ -353,7 +357,7 @@ class Network:
         queue = self.store.queue(device.dev_eui)
         for downlink in [entry for entry in queue if len(entry.payload) > room]:
             why = f"{len(downlink.payload)} bytes do not fit, at most {room} at these data rates; dropped"
-            self.emit(events.log("ERROR", "DOWNLINK_PAYLOAD_SIZE", _now(), why, device))
+            self.emit(events.log("ERROR", "DOWNLINK_PAYLOAD_SIZE", events.utc_now(), why, device))
             self.store.dequeue(downlink.item)
         return [entry for entry in queue if len(entry.payload) <= room]
 
@@ -380,7 +384,3 @@ def _gps_ms(copies: list[Copy]) -> int:
         if copy.packet.gps_ms is not None:
             return copy.packet.gps_ms
     return gps_ms_from_unix(time.time())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

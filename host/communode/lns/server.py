@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The bench server's front: gateways over Semtech UDP on one side, `Network` on the other.
 
-Two ways to deduplicate. With ``dedup_ms`` 0 (a bench in virtual time) the first copy of an uplink is answered at
-once, and the PULL_RESP leaves before the PUSH_ACK; later copies are dropped. Otherwise (real gateways) copies
-are collected for that long and the gateway with the best SNR sends.
+Two ways to deduplicate. With ``dedup_ms`` 0 (a bench in virtual time) the first copy of an uplink is
+answered at once, and the PULL_RESP leaves before the PUSH_ACK; later copies are dropped. Otherwise (real
+gateways) copies are collected for that long and the gateway with the best SNR sends.
 
 The protocol authenticates nobody: listen on loopback or on a network that you trust.
 Source: PF = PROTOCOL.TXT of Lora-net/packet_forwarder v4.0.1.
@@ -187,7 +187,7 @@ class Server:
     # --- down ---------------------------------------------------------------------------------------------
 
     def _launch(self, plan: Plan, options: list[tuple[Window, Copy]]) -> None:
-        """Send in the first window that a gateway has free and that is not past; report when there is none."""
+        """Send in the first window that is not past and that a gateway has free; report when none is."""
         while options:
             window, copy = options.pop(0)
             link = self._gateways.get(copy.gateway)
@@ -282,7 +282,7 @@ class Server:
 
     def _fail(self, plan: Plan, why: str) -> None:
         """The downlink was not sent; queued data stays queued, its counter stays used."""
-        self.network.emit(events.log("ERROR", "DOWNLINK_GATEWAY", "", why, plan.device))
+        self.network.emit(events.log("ERROR", "DOWNLINK_GATEWAY", events.utc_now(), why, plan.device))
 
 
 class ServerThread:
@@ -318,6 +318,11 @@ class ServerThread:
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="bench-server", daemon=True)
         self._failure: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread serves."""
+        return self._thread.is_alive()
 
     def start(self) -> Address:
         """Begin to serve; the address."""

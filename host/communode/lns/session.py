@@ -19,7 +19,7 @@ class Device:
 
     dev_eui: str
     join_eui: str
-    app_key: bytes
+    app_key: bytes = field(repr=False)
     name: str = ""
     last_dev_nonce: int = -1
     last_join_nonce: int = 0
@@ -42,8 +42,8 @@ class Session:
 
     dev_eui: str
     dev_addr: int
-    nwk_s_key: bytes
-    app_s_key: bytes
+    nwk_s_key: bytes = field(repr=False)
+    app_s_key: bytes = field(repr=False)
     rx1_delay_s: int
     rx1_dr_offset: int
     rx2_data_rate: int

@@ -11,7 +11,7 @@ SX1301 datasheet 3.2 (eight demodulators); RP002-1.0.4 2.4 (EU868 channels).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -111,10 +111,11 @@ class Gateway:
         self._forwarder = Forwarder(
             self.eui, server, self._plan, realtime=realtime, timeout_s=timeout_s, settle_s=settle_s
         )
+        self._due_us = timeline.now_us()
         air.subscribe(self._appear)
-        timeline.call_at(timeline.now_us(), self._report)
+        self._call_at(self._due_us, self._report)
         if realtime:
-            timeline.call_at(timeline.now_us() + _POLL_US, self._poll)
+            self._call_at(self._due_us + _POLL_US, self._poll)
 
     def close(self) -> None:
         """Switch off for good."""
@@ -140,7 +141,7 @@ class Gateway:
             self.counts.busy += 1
             return
         self._demodulating.append(sent)
-        self._timeline.call_at(sent.end_us, lambda: self._receive(sent))
+        self._call_at(sent.end_us, lambda: self._receive(sent))
 
     def _channel(self, sent: Transmission) -> int | None:
         rate = (sent.spreading_factor, sent.bandwidth_hz)
@@ -191,7 +192,7 @@ class Gateway:
             return "TX_FREQ"
         if not _TX_RANGE_DBM[0] <= packet.power_dbm <= _TX_RANGE_DBM[1]:
             return "TX_POWER"
-        now_us = self._timeline.now_us()
+        now_us = self._now_us()
         start_us = self._start_us(packet, now_us)
         end_us = start_us + time_on_air_us(
             packet.spreading_factor,
@@ -226,7 +227,7 @@ class Gateway:
             payload=packet.payload,
             power_dbm=packet.power_dbm + self._antenna_gain_dbi,
         )
-        self._timeline.call_at(sent.start_us, lambda: self._send(sent))
+        self._call_at(sent.start_us, lambda: self._send(sent))
         return "NONE"
 
     def _start_us(self, packet: TxPacket, now_us: int) -> int:
@@ -249,7 +250,7 @@ class Gateway:
     def _report(self) -> None:
         if self._closed:
             return
-        now_us = self._timeline.now_us()
+        now_us = self._now_us()
         if not self.is_off(now_us, now_us + 1):
             counts = self.counts
             stat = {
@@ -264,14 +265,25 @@ class Gateway:
             self._forwarder.push({"stat": stat})
             if self._realtime:
                 self._forwarder.pull()
-        self._timeline.call_at(now_us + self._stat_interval_us, self._report)
+        self._call_at(now_us + self._stat_interval_us, self._report)
 
     def _poll(self) -> None:
         if not self._closed:
-            now_us = self._timeline.now_us()
+            now_us = self._now_us()
             if not self.is_off(now_us, now_us + 1):
                 self._forwarder.poll()
-            self._timeline.call_at(self._timeline.now_us() + _POLL_US, self._poll)
+            self._call_at(self._now_us() + _POLL_US, self._poll)
+
+    def _call_at(self, time_us: int, function: Callable[[], None]) -> None:
+        def run() -> None:
+            self._due_us = time_us
+            function()
+
+        self._timeline.call_at(time_us, run)
+
+    def _now_us(self) -> int:
+        """World time. In virtual time that of the event being run: boards may have run ahead of it."""
+        return self._timeline.now_us() if self._realtime else self._due_us
 
     def _counter(self, time_us: int) -> int:
         return (time_us + self._counter_offset_us) % _COUNTER
