@@ -30,6 +30,7 @@ from communode.virtual.medium import Transmission
 from communode.virtual.timeline import Timeline
 
 _MAX_LINE = 4096
+_HELLO = b'{"communode-air": 1}\n'  # from the server, once a client is taken in
 _RETRY_S = (0.05, 0.4)
 _NOT_MINE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 
@@ -171,7 +172,11 @@ class AirLink(Air):
             peer = socket.create_connection(self.address, timeout=1.0)
         except OSError:
             return False
-        if peer.getsockname() == peer.getpeername():  # a port connected to itself: nobody serves it
+        try:
+            greeting = peer.recv(len(_HELLO), socket.MSG_WAITALL)
+        except OSError:
+            greeting = b""
+        if greeting != _HELLO:  # another service, or a port connected to itself
             peer.close()
             return False
         self._adopt(peer)
@@ -189,7 +194,7 @@ class AirLink(Air):
             ready, _, _ = select.select(waiting, [], [], 0.1)
             for source in ready:
                 if source is self._listener:
-                    self._adopt(self._listener.accept()[0])
+                    self._welcome(self._listener)
                 elif source is not None:
                     self._read(source, rests)
 
@@ -211,6 +216,15 @@ class AirLink(Air):
                 with self._lock:
                     for peer in [peer for peer in self._peers if peer is not source]:
                         self._send_to(peer, line + b"\n")
+
+    def _welcome(self, listener: socket.socket) -> None:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return  # gone again
+        self._adopt(peer)
+        with self._lock:
+            self._send_to(peer, _HELLO)
 
     def _adopt(self, peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
