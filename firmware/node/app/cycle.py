@@ -89,18 +89,21 @@ class Cycle:
     def join(self) -> bool:
         """Join if needed and allowed now; whether the node is joined."""
         runner = self.runner
-        if runner.joined:
+        if self._joined():
             return True
         if self.clock.now_ms() < self.memory.retry_ms:
             return False
-        result = runner.join()
-        if runner.joined:
+        outcome = runner.join()
+        if self._joined():
             print("joined", self.node.identity.dev_eui.hex())
-            runner.mac.request_device_time()
             return True
-        self.memory.retry_ms = self.clock.now_ms() + max(1000, result.wait_ms)
-        print("join failed, again in", result.wait_ms, "ms")
+        self.memory.retry_ms = self.clock.now_ms() + max(1000, outcome.wait_ms)
+        print("join:", outcome.code, "- again in", outcome.wait_ms, "ms")
         return False
+
+    def _joined(self) -> bool:
+        session = self.runner.mac.session
+        return session.joined and not session.lost
 
     def fetch(self, record_id: int) -> "bytes | None":
         """A record as it goes on air: one that was taken before the first synchronisation gets its time now."""
@@ -143,25 +146,23 @@ class Cycle:
             if self._sync_is_due():
                 self.runner.mac.request_device_time()
             outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
-            if not outcome.sent:
-                print("sending waits", outcome.wait_ms, "ms")
+            if outcome.code != "sent":
+                print("send:", outcome.code, outcome.reason, outcome.wait_ms)
                 return
             self.delivery.mark_sent(writer.ids)
             if self.runner.mac.device_time is not None:
                 self.synchronise(self.runner.mac.device_time)
                 self.runner.mac.device_time = None
-            if outcome.downlink is not None:
-                self.take_downlink(*outcome.downlink)
-            elif payload and not self.delivery.any_missing():
+            for f_port, data in outcome.downlinks:
+                self.take_downlink(f_port, data)
+            if payload and not (outcome.downlinks and self.delivery.any_missing()):
                 return
 
     def _sync_is_due(self) -> bool:
         return not self.memory.offset_ms or self.clock.now_ms() - self.memory.synced_ms > _RESYNC_MS
 
-    def take_downlink(self, f_port: "int | None", payload: bytes) -> None:
+    def take_downlink(self, f_port: int, payload: bytes) -> None:
         """An application downlink; what is not understood is ignored, and said."""
-        if f_port is None:
-            return
         if f_port != downlink.F_PORT:
             print("downlink on port", f_port, "ignored")
             return
@@ -187,10 +188,9 @@ class Cycle:
             self.take_record()
         if self.join():
             self.send()
-        self.runner.sleep()
         self.save()
         wake_ms = self.memory.due_ms
-        if not self.runner.joined:
+        if not self._joined():
             wake_ms = min(wake_ms, self.memory.retry_ms)
         return max(100, wake_ms - self.clock.now_ms())
 

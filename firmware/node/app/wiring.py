@@ -136,7 +136,8 @@ class Node:
         """The LoRaWAN stack with this node's identity, radio and stores."""
         from os import urandom
 
-        from ..lorawan.crypto import device_aes
+        import cryptolib
+
         from ..lorawan.mac import Mac
         from ..lorawan.runner import Runner
 
@@ -144,7 +145,7 @@ class Node:
         gain_db = -int(-(radio["antenna_gain_dbi"] - radio["feeder_loss_db"]) // 1)
         identity = self.identity
         mac = Mac(
-            _region(self.region_name), device_aes, identity.dev_eui, identity.join_eui, identity.app_key, gain_db
+            _region(self.region_name), lambda key: cryptolib.aes(key, 1), identity.dev_eui, identity.join_eui, identity.app_key, gain_db
         )
         store = MacStore(state, RetainedCell(self.retained, RTC_MAC))
         return Runner(mac, self.make_modem(), self.clock, store, urandom)

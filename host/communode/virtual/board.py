@@ -7,6 +7,7 @@ cause). Chips and pins are in `wiring`, serial ports and the ROM loader in `stat
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import struct
@@ -18,12 +19,13 @@ from typing import Any
 from communode.boards import Board
 from communode.profiles import Profile
 from communode.virtual.bootable import Partition, find_fault, read_partitions
+from communode.virtual.chip_identity import ChipIdentity
 from communode.virtual.chips.chip import SpiChip, Violation, World
 from communode.virtual.costs import cost_table
 from communode.virtual.flash import FlashFile
 from communode.virtual.kernel import ORDERED_ALWAYS, Kernel, RealtimeKernel
 from communode.virtual.ledger import EnergyLedger
-from communode.virtual.nvs import NvsPartition
+from communode.virtual.nvs import NvsError, NvsPartition
 from communode.virtual.processor import HEAP_BYTES, Processor
 from communode.virtual.protocol import POSTED, Op, Request
 from communode.virtual.wiring import EIO, ENODEV, ChipEnvironment, Wiring
@@ -64,6 +66,7 @@ class VirtualProcessorBoard:
         self.kernel = kernel
         self.world = world
         self.settings = settings
+        self.identity = ChipIdentity(board.chip, settings.mac, board.flash_size)
         self.processor: Processor | None = None
         self.time_us = kernel.now_us()
         self.backlog: list[Request] = []
@@ -92,6 +95,7 @@ class VirtualProcessorBoard:
         self._watchdog_ms = 0
         self._watchdog_us = 0
         self._partitions: list[Partition] = []
+        self._nvs: NvsPartition | None = None
         self._irq: dict[int, tuple[int, int]] = {}  # pin: trigger, last level
         self._counters: dict[int, int] = {}
         kernel.add(self)
@@ -102,23 +106,21 @@ class VirtualProcessorBoard:
         return ChipEnvironment(self.world, self.kernel.now_us, self.kernel.call_at, seed)
 
     def _make_radio(self) -> SpiChip:
-        from communode.virtual.chips.sx1262 import Sx1262
-        from communode.virtual.chips.sx1276 import Sx1276
-
         radio = self.board.radio
-        kind = {"sx1262": Sx1262, "sx1276": Sx1276}[radio.chip]
-        return kind(
+        module = importlib.import_module(f"communode.virtual.chips.{radio.chip}")
+        chip: SpiChip = getattr(module, radio.chip.capitalize())(
             self.environment("radio"),
             name=self.settings.mac.hex(),
             antenna_gain_dbi=radio.antenna_gain_dbi,
             feeder_loss_db=radio.feeder_loss_db,
             **self.settings.radio_settings,
         )
+        return chip
 
     # lifecycle
 
     def power_on(self) -> str | None:
-        """Apply power. Return why the ROM cannot boot what is in flash, or None when it boots."""
+        """Apply power. Return what keeps the chip from booting what is in flash, or None when it boots."""
         self._rtc_memory = b""
         self._rtc_us, self._rtc_at_us = 0, self.kernel.now_us()
         self.radio.power(False)
@@ -129,10 +131,12 @@ class VirtualProcessorBoard:
         """Reset the processor and let it boot; the result is as for `power_on`."""
         self.halt()
         self._cause, self._wake = cause, wake
-        fault = find_fault(self.flash, self.board.soc.bootloader_offset)
-        if fault is not None:
-            return fault
-        self._partitions = read_partitions(self.flash)
+        if cause != DEEP_SLEEP:  # on waking the boot loader skips the validation, and nothing was flashed since
+            fault = find_fault(self.flash, self.board.soc.bootloader_offset, self.board.chip)
+            if fault is not None:
+                return fault
+            self._partitions = read_partitions(self.flash)
+            self._nvs = None
         start_us = max(self.time_us, self.kernel.now_us()) if cause != DEEP_SLEEP else self.time_us
         boot = self._costs["boot"]
         lasts_ms = {DEEP_SLEEP: boot["wake_ms"], SOFT: boot["soft_ms"]}.get(cause, boot["power_on_ms"])
@@ -371,27 +375,30 @@ class VirtualProcessorBoard:
         self.flash.erase(request.b, 4096)
         self._answer(request, 0, self._costs["flash"]["erase_us"])
 
-    def _nvs(self) -> NvsPartition:
-        part = next(part for part in self._partitions if part.label == "nvs")
-        return NvsPartition(self.flash, part.offset, part.size)
+    def _open_nvs(self) -> NvsPartition:
+        if self._nvs is None:
+            part = next(part for part in self._partitions if part.label == "nvs")
+            self._nvs = NvsPartition.boot(self.flash, part.offset, part.size)
+        return self._nvs
 
     def _nvs_request(self, request: Request) -> None:
         space, _, rest = request.data.partition(b"\0")
         key, _, blob = rest.partition(b"\0")
-        store, name, entry = self._nvs(), space.decode(), key.decode()
+        store, name, entry = self._open_nvs(), space.decode(), key.decode()
         kind = "i32" if request.a == 0x14 else "blob"
         try:
             if request.op == Op.NVS_GET:
                 value = store.get(name, entry, kind)
-                data = value.to_bytes(4, "little", signed=True) if isinstance(value, int) else bytes(value)
+                assert not isinstance(value, str)
+                data = value.to_bytes(4, "little", signed=True) if isinstance(value, int) else value
                 self._answer(request, 0, 200, data)
                 return
             if request.op == Op.NVS_SET:
                 store.set(name, entry, kind, request.b if kind == "i32" else blob)
             elif request.op == Op.NVS_ERASE:
                 store.erase_key(name, entry)
-        except KeyError:
-            self._answer(request, -0x1102, 100)  # ESP_ERR_NVS_NOT_FOUND
+        except NvsError as error:
+            self._answer(request, -error.code, 100)
             return
         self._answer(request, 0, 3000)
 

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""A virtual board at a serial port, in real time: what a tool on the other end of the cable meets.
+
+Joins a board, its ROM loader and a serial end: resets by modem lines (or, on a pseudo-terminal, which has
+none, by what they would have been used for), the console of the running application, soft resets of its
+prompt. Chips, flash and time are elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import termios
+import time
+
+from communode.virtual.board import SOFT, VirtualProcessorBoard
+from communode.virtual.bootable import boot_banner
+from communode.virtual.kernel import RealtimeKernel
+from communode.virtual.ports import PtyEnd, SerialEnd
+from communode.virtual.reset_circuit import ResetCircuit
+from communode.virtual.rom import SYNC_REQUEST, RomLoader
+
+_RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
+_BANNER_START = b"MicroPython "
+_BANNER_END = b'Type "help()" for more information.'
+_SYNC_MARK = SYNC_REQUEST[:14]  # enough to be sure; the rest may come in the next portion
+
+
+class Station:
+    """One board, one port. `service` is called by the kernel whenever the port has something."""
+
+    def __init__(self, board: VirtualProcessorBoard, end: SerialEnd, kernel: RealtimeKernel) -> None:
+        self.board = board
+        self.end = end
+        self._kernel = kernel
+        self._rom = RomLoader(board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud)
+        self._circuit = ResetCircuit(self._reset_into, self._hold)
+        self._in_rom = False
+        self._raw = False  # the prompt is the raw REPL
+        self._swallow = False  # hide the new prompt's banner until the raw REPL is back
+        self._master = -1
+        self._slave = -1
+        self._input = bytearray()
+        self._output = bytearray()
+        self._recent = b""
+        end.on_bytes = self._from_host
+        end.on_lines = self._lines
+        end.on_open = self._opened
+        end.on_close = self._closed
+        board.on_prompt = self._soft_reset
+        board.on_reset = self._renew_console
+        kernel.watch_file(end.fileno(), self.service)
+
+    def power_on(self) -> None:
+        """Plug the board in."""
+        self._start_application()
+
+    def close(self) -> None:
+        """Unplug it."""
+        self.board.halt()
+        self._drop_console()
+        self._kernel.unwatch_file(self.end.fileno())
+        self.end.close()
+
+    def service(self) -> None:
+        """Let the serial end move its bytes, and come back when it wants."""
+        self.end.service()
+        self._circuit.advance(time.monotonic())
+        for due in (self.end.due(), self._circuit.due()):
+            if due is not None:
+                wait_us = max(0, int((due - time.monotonic()) * 1e6))
+                self._kernel.call_at(self._kernel.now_us() + wait_us, self.service)
+
+    # Resets
+
+    def _lines(self, dtr: bool, rts: bool) -> None:
+        self._circuit.set_lines(dtr, rts, time.monotonic())
+
+    def _hold(self) -> None:
+        self.board.halt()
+
+    def _reset_into(self, where: str) -> None:
+        if where == "rom":
+            self.board.halt()
+            self._in_rom = True
+            self._rom.enter()
+        else:
+            self._start_application()
+
+    def _run_app(self) -> None:
+        self._start_application()
+
+    def _start_application(self) -> None:
+        """EN has risen with GPIO0 high: a power-on reset."""
+        self._in_rom = False
+        self._raw = self._swallow = False
+        self.end.write(boot_banner(self.board.board.chip))
+        self._renew_console(1)
+        self.board.run_main = True
+        fault = self.board.power_on()
+        if fault is not None:
+            self.end.write(fault.encode() + b"\r\n")
+
+    def _opened(self) -> None:
+        if isinstance(self.end, PtyEnd) and self.board.asleep and not self._in_rom:
+            # No modem lines, so nothing could wake the board: opening the port presses its reset button.
+            self._start_application()
+
+    def _closed(self) -> None:
+        if isinstance(self.end, PtyEnd) and self._in_rom:
+            self._start_application()
+
+    def _soft_reset(self) -> None:
+        """The prompt was left by Ctrl-D: the image soft-resets, keeping the kind of prompt."""
+        raw = self._raw
+        self._flush_output()
+        self.end.write(b"MPY: soft reboot\r\n")
+        self._renew_console(SOFT)
+        self.board.run_main = not raw
+        if raw:
+            self._swallow = True
+            self._input += b"\x01"
+        self.board.boot(SOFT)
+        self._push_input()
+
+    # Console
+
+    def _renew_console(self, cause: int) -> None:
+        self._drop_console()
+        if not cause:
+            return
+        self._raw = self._raw and cause == SOFT
+        self._input.clear()
+        self._output.clear()
+        self._master, self._slave = os.openpty()
+        attributes = termios.tcgetattr(self._slave)
+        attributes[0] &= ~(termios.ICRNL | termios.IXON | termios.INLCR)
+        attributes[1] &= ~termios.OPOST
+        attributes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
+        attributes[3] |= termios.ISIG  # Ctrl-C interrupts what runs; the prompt switches to raw by itself
+        attributes[6][termios.VQUIT] = attributes[6][termios.VSUSP] = b"\0"
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+        os.set_blocking(self._master, False)
+        self.board.console = (self._slave, self._slave)
+        self._kernel.watch_file(self._master, self._from_board)
+
+    def _drop_console(self) -> None:
+        if self._master >= 0:
+            self._from_board()
+            self._kernel.unwatch_file(self._master)
+            os.close(self._master)
+            os.close(self._slave)
+            self._master = self._slave = -1
+
+    def _from_host(self, data: bytes) -> None:
+        if self._in_rom:
+            self._rom.feed(data)
+            return
+        self._recent = (self._recent + data)[-256:] if len(data) < 256 else data
+        at = self._recent.find(_SYNC_MARK)
+        if at >= 0 and isinstance(self.end, PtyEnd):
+            self.board.halt()
+            self._in_rom = True
+            self._rom.reset()
+            self._rom.feed(self._recent[at:])
+            self._recent = b""
+            return
+        if self._master >= 0 and not self.board.asleep:
+            self._input += data
+            self._push_input()
+
+    def _push_input(self) -> None:
+        if self._master < 0 or not self._input:
+            return
+        with contextlib.suppress(BlockingIOError):
+            written = os.write(self._master, self._input[:2048])
+            del self._input[:written]
+        if self._input:
+            self._kernel.call_at(self._kernel.now_us() + 1000, self._push_input)
+
+    def _from_board(self) -> None:
+        while self._master >= 0:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._output += data
+            self._flush_output()
+
+    def _flush_output(self) -> None:
+        """Pass the application's output on, with the banner of the image it stands for."""
+        output = self._output
+        if self._swallow:
+            at = output.find(_RAW_PROMPT)
+            if at < 0:
+                return
+            del output[:at]
+            self._swallow = False
+        at = output.find(_BANNER_START)
+        if at >= 0:
+            end = output.find(_BANNER_END, at)
+            if end < 0 and len(output) - at < 200:
+                self.end.write(bytes(output[:at]))
+                del output[:at]
+                return
+            if end >= 0 and b"; linux" in output[at:end]:
+                self._raw = False
+                output[at:end] = self._banner()
+        if _RAW_PROMPT in self._recent_output(output):
+            self._raw = True
+        self.end.write(bytes(output))
+        output.clear()
+
+    def _recent_output(self, output: bytearray) -> bytes:
+        self._tail = (getattr(self, "_tail", b"") + bytes(output))[-4096:]
+        found = self._tail
+        if _RAW_PROMPT in found:
+            self._tail = found[found.rfind(_RAW_PROMPT) + len(_RAW_PROMPT) :]
+        return found
+
+    def _banner(self) -> bytes:
+        machine = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}[self.board.board.chip]
+        return f"MicroPython v1.27.0 on 2025-12-09; Generic {machine} module with {machine}\r\n".encode()
