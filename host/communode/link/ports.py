@@ -7,6 +7,7 @@ Finding out is all this module does: it opens no port. Holders are named where t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,32 +61,37 @@ def holders(port: str) -> list[Holder]:
     if is_url(port) or not os.path.isdir("/proc"):
         return []
     found: list[Holder] = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            process = Path(entry.path)
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and int(name) != os.getpid():
+            process = Path("/proc", name)
             if _has_open(process, target) and not _is_far_end(process, target):
-                found.append(Holder(pid=int(entry.name), command=_command(process)))
+                found.append(Holder(pid=int(name), command=_command(process)))
+    return found
+
+
+def _open_files(process: Path) -> dict[str, str]:
+    """Descriptor -> path, for what ``process`` has open right now; empty for a process of somebody else."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(process / "fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found[name] = os.readlink(process / "fd" / name)
     return found
 
 
 def _has_open(process: Path, target: str) -> bool:
-    try:
-        return any(os.readlink(link.path) == target for link in os.scandir(process / "fd"))
-    except OSError:  # it ended, or it is somebody else's
-        return False
+    return target in _open_files(process).values()
 
 
 def _is_far_end(process: Path, target: str) -> bool:
     """Whether ``process`` holds the controlling side of the pseudo-terminal ``target``."""
     index = target.removeprefix("/dev/pts/")
-    try:
-        for link in os.scandir(process / "fd"):
-            if os.readlink(link.path).endswith("/ptmx"):
-                info = (process / "fdinfo" / link.name).read_text("ascii").split()
+    for name, path in _open_files(process).items():
+        if path.endswith("/ptmx"):
+            with contextlib.suppress(OSError):
+                info = (process / "fdinfo" / name).read_text("ascii").split()
                 if "tty-index:" in info and info[info.index("tty-index:") + 1] == index:
                     return True
-    except OSError:
-        pass
     return False
 
 
