@@ -9,8 +9,8 @@
 
 from micropython import const
 
-from ..schema.quantities import AIR_TEMPERATURE, CO2, FAULT, GOOD, RELATIVE_HUMIDITY, WARMING_UP
-from .reading import TRIES, TYPE_CHECKING, BadAnswer, bad_quality, without_value
+from ..schema.quantities import ABSENT, AIR_TEMPERATURE, CO2, FAULT, GOOD, RELATIVE_HUMIDITY, WARMING_UP
+from .reading import TRIES, TYPE_CHECKING, BadAnswer, without_value
 from .sensirion import Words
 
 if TYPE_CHECKING:
@@ -39,17 +39,20 @@ class Scd4x:
         self._co2_quality = GOOD
 
     def start(self) -> int:
-        self._lost = GOOD
+        self._lost = ABSENT
         for attempt in range(TRIES):
             try:
                 self._begin()
                 return _SINGLE_SHOT_MS
-            except OSError as error:
-                self._lost = bad_quality(error)
+            except BadAnswer:
+                self._lost = FAULT
+            except OSError:
+                pass
             # Asleep or in a periodic measurement that somebody else began: a chip in either does not
             # answer _begin(). wake_up is never acknowledged; the end of a periodic measurement takes
             # 500 ms, so that chip measures again from the next cycle on.
-            self._words.tell(_WAKE_UP if attempt == 0 else _STOP_PERIODIC_MEASUREMENT)
+            if self._words.tell(_WAKE_UP if attempt == 0 else _STOP_PERIODIC_MEASUREMENT):
+                self._lost = FAULT
             self._sleep_ms(_WAKE_UP_MS)
         return 0
 

@@ -42,12 +42,13 @@ class Words:
             data[4] = crc8(data, 2, 4)
         self._i2c.writeto(self._address, data)
 
-    def tell(self, command: int) -> None:
-        # Send a command that may rightly go unheard.
-        try:  # noqa: SIM105  (contextlib is not on the device)
+    def tell(self, command: int) -> bool:
+        # Send a command that may rightly go unheard; return whether it was acknowledged.
+        try:
             self.send(command)
         except OSError:
-            pass
+            return False
+        return True
 
     def fetch(self, command: int, count: int, delay_ms: int) -> bytearray:
         # Send a command and read `count` words `delay_ms` later, as big-endian bytes without the CRCs.

@@ -119,7 +119,9 @@ class Lis3dh(SensorChip, I2cChip):
 
     def _read(self, register: int) -> int:
         if register == _STATUS:
-            return 0x0F if self._samples() > self._taken else 0
+            # New data on all axes; overrun when an older sample was never read.
+            unread = self._samples() - self._taken
+            return 0xFF if unread > 1 else 0x0F if unread == 1 else 0
         if register == _OUT and self._samples() > self._taken:
             self._taken = self._samples()
             self._registers[_OUT : _OUT + 6] = self._sample()

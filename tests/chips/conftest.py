@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the chip tests; the bench is in ``sensor_bench.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from communode.virtual.world import World
+from sensor_bench import Bench, Still
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A bench in the recorded world."""
+    return Bench(World(1).at("bench"))
+
+
+@pytest.fixture
+def still() -> Bench:
+    """A bench in a world that stands still at ordinary values."""
+    return Bench(
+        Still(
+            co2_ppm=820.0,
+            temperature_c=21.5,
+            relative_humidity_pct=41.0,
+            pm1_ug_m3=9.0,
+            pm25_ug_m3=12.0,
+            pm4_ug_m3=15.0,
+            pm10_ug_m3=20.0,
+            water_temperature_c=8.4,
+            water_level_m=1.234,
+            water_index_l=0.0,
+            bin_fill_pct=40.0,
+            bin_distance_mm=980.0,
+            tilt_deg=3.0,
+        )
+    )
+
+
+@pytest.fixture
+def foreign_sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[Bench], None]:
+    """Call with a bench: ``time.sleep`` of a driver that is not ours moves the bench's time."""
+
+    def sleep_on(bench: Bench) -> None:
+        monkeypatch.setattr("time.sleep", bench.wait)
+
+    return sleep_on

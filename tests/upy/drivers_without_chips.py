@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Runs on MicroPython (argument: the folder that holds the package `node`): every driver on buses without
+# chips answers ABSENT, every driver on a board full of nonsense answers FAULT or ABSENT, nothing raises.
+
+import sys
+
+sys.path.insert(0, sys.argv[1])
+
+
+class Empty:
+    def __getattr__(self, name):
+        if name == "reset":
+            return lambda: False
+        if name == "read":
+            return lambda: None
+        return self._fail
+
+    def _fail(self, *arguments):
+        raise OSError(19)
+
+
+class Nonsense:
+    def reset(self):
+        return True
+
+    def writebyte(self, byte):
+        pass
+
+    def writeto(self, address, data):
+        return len(data)
+
+    def writeto_mem(self, address, register, data):
+        pass
+
+    def readinto(self, into):
+        for n in range(len(into)):
+            into[n] = 0xA5
+
+    def readfrom_into(self, address, into):
+        self.readinto(into)
+
+    def readfrom_mem_into(self, address, register, into):
+        self.readinto(into)
+
+    def read(self):
+        return b"\xa5\xff\x00"
+
+    def read_uv(self):
+        return 0
+
+
+slept = 0
+
+
+def sleep_ms(duration_ms):
+    global slept
+    slept += duration_ms
+
+
+ABSENT, FAULT = 7, 6
+for name in ("scd4x", "sps30", "ds18b20", "ads1115", "pcf8593", "a02yyuw", "lis3dh", "battery"):
+    module = getattr(__import__("node.drivers." + name).drivers, name)
+    for bus, expected in ((Empty(), (ABSENT,)), (Nonsense(), (ABSENT, FAULT))):
+        slept = 0
+        sensor = module.Sensor(bus, sleep_ms)
+        sensor.start()
+        readings = sensor.read()
+        sensor.stop()
+        assert readings, name
+        for _code, value, quality in readings:
+            assert value is None, (name, readings)
+            assert quality in expected, (name, readings)
+        assert slept < 400, (name, slept)
+print("ok")
