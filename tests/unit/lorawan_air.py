@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A clock, a modem, a store and an air in virtual time, for tests of the LoRaWAN runner.
 
-The modem is strict: a downlink is received only when the window really covers enough of its preamble, on the
-right frequency, rate and polarity. Not a chip model (tests/chips) and not a network: a test says what is sent.
+The modem is strict: a downlink is received only when the window really covers enough of its preamble, on
+the right frequency, rate and polarity. No chip model (tests/chips) and no network: a test says what is sent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from communode.node.radio.airtime import symbol_time_us, time_on_air_us
 from communode.node.radio.modem import LoraParameters, RadioError, RxPacket
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 DETECT_SYMBOLS = 5  # of 8 preamble symbols the receiver must hear this many
 

@@ -7,6 +7,10 @@ import random
 from collections.abc import Callable
 
 import pytest
+from communode.node.lorawan.mac import Mac
+from communode.node.lorawan.region.eu868 import REGION
+from communode.node.lorawan.runner import Runner
+from communode.node.radio.modem import LoraParameters
 from lorawan_air import (
     Air,
     Block,
@@ -21,15 +25,18 @@ from lorawan_air import (
 )
 from pamoja import lorawan as foreign
 
-from communode.node.lorawan.mac import Mac
-from communode.node.lorawan.region.eu868 import REGION
-from communode.node.lorawan.runner import Runner
-from communode.node.radio.modem import LoraParameters
-
 DEV_EUI = bytes.fromhex("8899aabbccddeeff")
 JOIN_EUI = bytes.fromhex("0011223344556677")
 APP_KEY = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 CF_LIST = bytes.fromhex("184f84e85684b85e84886684586e8400")
+
+
+@pytest.fixture(autouse=True)
+def collections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Garbage collection of CPython takes 20 ms with all of pytest loaded: counted instead."""
+    counted: list[str] = []
+    monkeypatch.setattr("communode.node.lorawan.runner.gc.collect", lambda: counted.append("gc"))
+    return counted
 
 
 class Network:
@@ -69,7 +76,7 @@ class Network:
         wanted = self.reply(data)
         if wanted is None:
             return []
-        fields = {"fport": None, "payload": b"", **wanted}
+        fields = {"fport": 1, "payload": b"", **wanted}
         wire = self.session.encode_downlink(self.fcnt_down, **fields)
         self.fcnt_down += 1
         return [self._place(uplink, wire, self.rx_delay_s)]
@@ -191,6 +198,12 @@ def test_a_confirmed_uplink_is_acknowledged_and_the_downlink_delivered(window: i
     assert outcome.acked
     assert outcome.downlinks == [(10, b"\xaa\x55")]
     assert outcome.window == window
+
+
+def test_the_heap_is_collected_before_each_window(collections: list[str]) -> None:
+    node = Node().joined()
+    node.runner.send(1, b"x")
+    assert len(collections) == len(node.air.windows) == 3
 
 
 def test_rx2_is_not_opened_after_a_downlink_in_rx1() -> None:
