@@ -182,7 +182,7 @@ class NvsPartition:
     def commit(self) -> None:
         """Nothing: ESP-IDF writes in `set`, and so does this. Here because callers call it."""
 
-    def keys(self) -> Iterator[tuple[str, str, str]]:
+    def entries(self) -> Iterator[tuple[str, str, str]]:
         """Namespace, key and kind of all values."""
         names = {index: name for name, index in self._namespaces.items()}
         for page in self._pages:

@@ -166,7 +166,13 @@ class Page:
     def discard(self, index: int) -> None:
         """Mark an item as erased, all its entries, the last first."""
         item = unpack(self._entry(index)) if self.entry_state(index) == WRITTEN else None
-        self._set_states(index, index + (item.span if item is not None else 1), ERASED)
+        self._give_up(index, item.span if item is not None else 1)
+
+    def _give_up(self, index: int, span: int) -> None:
+        """Erase the entries of an item, those that it never came to write as well."""
+        end = min(index + max(span, 1), ENTRY_COUNT)
+        self._set_states(index, end, ERASED)
+        self.next_free = max(self.next_free, end)
 
     def become(self, state: int) -> None:
         """Go on to `FULL` or `FREEING`."""
@@ -177,6 +183,7 @@ class Page:
         """Make the page empty."""
         self.region.erase(self.base, PAGE_SIZE)
         self.state = EMPTY
+        self.version = VERSION_2
         self.next_free = 0
         self._bitmap = bytearray(b"\xff" * ENTRY_SIZE)
 
@@ -248,7 +255,7 @@ class Page:
             span = item.span if item is not None and item.kind in VARIABLE else 1
             states = {self.entry_state(i) for i in range(index, min(index + span, ENTRY_COUNT))}
             if item is None or states != {WRITTEN} or not 0 < index + span <= ENTRY_COUNT:
-                self._set_states(index, min(index + max(span, 1), ENTRY_COUNT), ERASED)
+                self._give_up(index, span)
             else:
                 for older, other in seen:
                     if other.same_key(item) and self.entry_state(older) == WRITTEN:
