@@ -94,12 +94,29 @@ class Cycle:
         if self.clock.now_ms() < self.memory.retry_ms:
             return False
         outcome = runner.join()
+        self.report("join", outcome)
         if self._joined():
-            print("joined", self.node.identity.dev_eui.hex())
             return True
         self.memory.retry_ms = self.clock.now_ms() + max(1000, outcome.wait_ms)
-        print("join:", outcome.code, "- again in", outcome.wait_ms, "ms")
         return False
+
+    def report(self, what: str, outcome: "object") -> None:
+        """One console line about the link."""
+        print(
+            what,
+            outcome.code,
+            outcome.reason,
+            "wait_ms=%d heard=%d window=%d rssi=%d snr=%d late_us=%d..%d"
+            % (
+                outcome.wait_ms,
+                outcome.heard,
+                outcome.window,
+                outcome.rssi_dbm,
+                outcome.snr_quarter_db // 4,
+                self.runner.late_min_us,
+                self.runner.late_max_us,
+            ),
+        )
 
     def _joined(self) -> bool:
         session = self.runner.mac.session
@@ -146,8 +163,8 @@ class Cycle:
             if self._sync_is_due():
                 self.runner.mac.request_device_time()
             outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
+            self.report("send", outcome)
             if outcome.code != "sent":
-                print("send:", outcome.code, outcome.reason, outcome.wait_ms)
                 return
             self.delivery.mark_sent(writer.ids)
             if self.runner.mac.device_time is not None:

@@ -116,16 +116,15 @@ class Node:
         nss = bus.make_output(radio["nss"], 1)
         reset = bus.make_output(radio["reset"], 1)
         settings = {"max_power_dbm": radio["max_power_dbm"]}
-        for name in ("tx_enable", "rx_enable"):
-            if radio[name] is not None:
-                settings[name] = bus.make_output(radio[name], 0)
         if radio["chip"] == "sx1276":
             from ..radio.sx127x import Sx127x
 
-            dio = bus.make_input(radio["dio0"])
-            return Sx127x(spi, nss, reset, dio, bus.make_input(radio["dio1"]), self.clock, **settings)
+            return Sx127x(spi, nss, reset, bus.make_input(radio["dio0"]), self.clock, **settings)
         from ..radio.sx126x import Sx126x
 
+        for name in ("tx_enable", "rx_enable"):
+            if radio[name] is not None:
+                settings[name] = bus.make_output(radio[name], 0)
         for name in ("tcxo_mv", "tcxo_delay_us"):
             settings[name] = radio[name]
         settings["dio2_rf_switch"] = int(radio["dio2_rf_switch"])

@@ -20,7 +20,8 @@ from communode.boards import Board
 from communode.profiles import Profile
 from communode.virtual.bootable import Partition, find_fault, read_partitions
 from communode.virtual.chip_identity import ChipIdentity
-from communode.virtual.chips.chip import SpiChip, Violation, World
+from communode.virtual.chips.chip import Violation, World
+from communode.virtual.chips.lora import LoraRadio
 from communode.virtual.costs import cost_table
 from communode.virtual.flash import FlashFile
 from communode.virtual.kernel import ORDERED_ALWAYS, Kernel, RealtimeKernel
@@ -105,10 +106,10 @@ class VirtualProcessorBoard:
         seed = f"{self.settings.seed}:{self.settings.mac.hex()}:{name}"
         return ChipEnvironment(self.world, self.kernel.now_us, self.kernel.call_at, seed)
 
-    def _make_radio(self) -> SpiChip:
+    def _make_radio(self) -> LoraRadio:
         radio = self.board.radio
         module = importlib.import_module(f"communode.virtual.chips.{radio.chip}")
-        chip: SpiChip = getattr(module, radio.chip.capitalize())(
+        chip: LoraRadio = getattr(module, radio.chip.capitalize())(
             self.environment("radio"),
             name=self.settings.mac.hex(),
             antenna_gain_dbi=radio.antenna_gain_dbi,

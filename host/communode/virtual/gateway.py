@@ -39,6 +39,7 @@ EU868_FAST_CHANNEL_HZ = 868_300_000  # the extra demodulator: SF7, 250 kHz
 _DEMODULATORS = 8
 _MULTI_RATES = tuple((spreading_factor, 125_000) for spreading_factor in range(7, 13))
 _SYNC_WORD = 0x34
+_TOLERANCE = 0.25  # of the bandwidth (SX1301 data sheet V2.4, 2.1: frequency tolerance +-30 kHz at 125 kHz)
 _LOCK_SYMBOLS = 5
 _COUNTER = 1 << 32
 _TX_RANGE_HZ = (863_000_000, 870_000_000)
@@ -144,11 +145,15 @@ class Gateway:
         self._call_at(sent.end_us, lambda: self._receive(sent))
 
     def _channel(self, sent: Transmission) -> int | None:
+        """The demodulator that hears ``sent``: transmitters are never exactly on frequency."""
         rate = (sent.spreading_factor, sent.bandwidth_hz)
-        if rate == (7, 250_000) and sent.frequency_hz == EU868_FAST_CHANNEL_HZ:
+        tolerance_hz = sent.bandwidth_hz * _TOLERANCE
+        if rate == (7, 250_000) and abs(sent.frequency_hz - EU868_FAST_CHANNEL_HZ) <= tolerance_hz:
             return len(self._channels_hz)
-        if rate in _MULTI_RATES and sent.frequency_hz in self._channels_hz:
-            return self._channels_hz.index(sent.frequency_hz)
+        if rate in _MULTI_RATES:
+            for index, centre_hz in enumerate(self._channels_hz):
+                if abs(sent.frequency_hz - centre_hz) <= tolerance_hz:
+                    return index
         return None
 
     def _receive(self, sent: Transmission) -> None:
@@ -162,10 +167,11 @@ class Gateway:
             return  # as the packet forwarder's defaults: no CRC errors, nothing without CRC
         self.counts.intact += 1
         channel = self._channel(sent) or 0
+        centres_hz = (*self._channels_hz, EU868_FAST_CHANNEL_HZ)
         packet = RxPacket(
             payload=sent.payload,
             tmst_us=self._counter(sent.end_us),
-            frequency_hz=sent.frequency_hz,
+            frequency_hz=centres_hz[channel],  # a concentrator knows its channel, not the sender's error
             spreading_factor=sent.spreading_factor,
             bandwidth_hz=sent.bandwidth_hz,
             rssi_dbm=reception.rssi_dbm + self._antenna_gain_dbi,

@@ -123,7 +123,6 @@ class Kernel:
             while request is not None and processor in self._watched:
                 if member.backlog or member.is_ordered(request):
                     member.backlog.append(request)
-                    member.time_us = max(member.time_us, request.time_us)
                 else:
                     self._serve(member, request)
                 request = processor.buffered()

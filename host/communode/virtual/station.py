@@ -29,8 +29,11 @@ _SYNC_MARK = SYNC_REQUEST[:14]  # enough to be sure; the rest may come in the ne
 class Station:
     """One board, one port. `service` is called by the kernel whenever the port has something."""
 
-    def __init__(self, board: VirtualProcessorBoard, end: SerialEnd, kernel: RealtimeKernel) -> None:
+    def __init__(
+        self, board: VirtualProcessorBoard, end: SerialEnd, kernel: RealtimeKernel, *, boot_held: bool = False
+    ) -> None:
         self.board = board
+        self._boot_held = boot_held  # the BOOT button is held down: every reset leads to the loader
         self.end = end
         self._kernel = kernel
         self._rom = RomLoader(board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud)
@@ -42,6 +45,7 @@ class Station:
         self._slave = -1
         self._input = bytearray()
         self._output = bytearray()
+        self._tail = b""  # output in which the raw prompt may still begin
         self._recent = b""
         end.on_bytes = self._from_host
         end.on_lines = self._lines
@@ -92,6 +96,10 @@ class Station:
 
     def _start_application(self) -> None:
         """EN has risen with GPIO0 high: a power-on reset."""
+        if self._boot_held:
+            self._in_rom = True
+            self._rom.enter()
+            return
         self._in_rom = False
         self._raw = self._swallow = False
         self.end.write(boot_banner(self.board.board.chip))
@@ -208,17 +216,12 @@ class Station:
             if end >= 0 and b"; linux" in output[at:end]:
                 self._raw = False
                 output[at:end] = self._banner()
-        if _RAW_PROMPT in self._recent_output(output):
+        seen = self._tail + output
+        if _RAW_PROMPT in seen:
             self._raw = True
+        self._tail = bytes(seen[-len(_RAW_PROMPT) + 1 :])
         self.end.write(bytes(output))
         output.clear()
-
-    def _recent_output(self, output: bytearray) -> bytes:
-        self._tail = (getattr(self, "_tail", b"") + bytes(output))[-4096:]
-        found = self._tail
-        if _RAW_PROMPT in found:
-            self._tail = found[found.rfind(_RAW_PROMPT) + len(_RAW_PROMPT) :]
-        return found
 
     def _banner(self) -> bytes:
         machine = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}[self.board.board.chip]

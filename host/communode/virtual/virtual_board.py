@@ -46,6 +46,7 @@ class StationOptions:
     gateway: tuple[str, int] | None = None
     world: Path | None = None
     pacing: Pacing | None = None
+    boot_held: bool = False  # as with the BOOT button held down: the board stays in its loader
 
 
 def default_mac(number: int = 1) -> bytes:
@@ -80,7 +81,7 @@ class _Assembly:
         settings = BoardSettings(mac=mac, radio_settings={"air": self.air})
         self.board = VirtualProcessorBoard(board, profile, self.flash, self.kernel, world, settings)
         self.end = _make_end(options)
-        self.station = Station(self.board, self.end, self.kernel)
+        self.station = Station(self.board, self.end, self.kernel, boot_held=options.boot_held)
         if options.gateway:
             self.gateway = Gateway(
                 "02" + mac.hex() + "01", self.air, self.kernel, options.gateway, realtime=True
