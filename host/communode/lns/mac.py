@@ -108,6 +108,8 @@ def _apply(session: Session, identifier: int, request: bytes, answer: bytes) -> 
     """The device answered ``request``: follow it where it agreed."""
     if identifier == LINK_ADR:
         if answer[0] & 0x07 == 0x07:
+            if session.power_index != request[0] & 0x0F:
+                del session.history[:-1]  # SNR at another power says nothing about this one
             session.power_index = request[0] & 0x0F
             session.nb_trans = request[3] & 0x0F or session.nb_trans
             session.adr_refused = b""

@@ -79,7 +79,8 @@ class NetworkSettings:
 
 class Network:
     """Judges uplinks against ``store``. ``on_event`` gets every event; ``on_uplink`` gets each ``up`` event
-    and returns the application's downlinks, which may still go into the windows of that uplink."""
+    and returns the application's downlinks, which may still go into the windows of that uplink; ``on_heard``
+    gets the DevEUI of each authentic uplink before anything is answered."""
 
     def __init__(
         self,
@@ -88,11 +89,13 @@ class Network:
         *,
         on_event: Callable[[Event], None] | None = None,
         on_uplink: Callable[[Event], Iterable[Downlink]] | None = None,
+        on_heard: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
         self.settings = settings or NetworkSettings()
         self._on_event = on_event
         self._on_uplink = on_uplink
+        self._on_heard = on_heard or (lambda dev_eui: None)
         region = self.settings.region
         self._joins = JoinServer(
             store, region, net_id=self.settings.net_id, rx1_delay_s=self.settings.rx1_delay_s
@@ -177,9 +180,11 @@ class Network:
         for session in sessions:
             fcnt = session.accepts(phy, frame)
             if fcnt is not None:
+                self._on_heard(session.dev_eui)
                 return self._accept(phy, frame, fcnt, session, copies)
         for session in sessions:
             if session.repeats(phy, frame):
+                self._on_heard(session.dev_eui)
                 return self._repeat(frame, session, copies)
         self._explain(phy, frame, sessions, copies)
         return None

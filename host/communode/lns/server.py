@@ -77,7 +77,9 @@ class Server:
         on_event: Callable[[Event], None] | None = None,
         on_uplink: Callable[[Event], Iterable[Downlink]] | None = None,
     ) -> None:
-        self.network = Network(store, settings, on_event=on_event, on_uplink=on_uplink)
+        self.network = Network(
+            store, settings, on_event=on_event, on_uplink=on_uplink, on_heard=self._assume_sent
+        )
         self.rejected = 0  # datagrams and packets that made no sense
         self._lock = threading.RLock()
         self._send = send
@@ -180,7 +182,6 @@ class Server:
         plan = self.network.uplink(copies)
         if plan is None:
             return
-        self._assume_sent(plan.device.dev_eui)
         heard = sorted(copies, key=lambda copy: -copy.packet.snr_db)
         self._launch(plan, [(window, copy) for window in plan.windows for copy in heard])
 

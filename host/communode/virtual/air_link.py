@@ -222,15 +222,14 @@ class AirLink(Air):
             peer, _ = listener.accept()
         except OSError:
             return  # gone again
-        self._adopt(peer)
-        with self._lock:
-            self._send_to(peer, _HELLO)
+        self._adopt(peer, _HELLO)
 
-    def _adopt(self, peer: socket.socket) -> None:
+    def _adopt(self, peer: socket.socket, greeting: bytes = b"") -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.settimeout(0.5)  # a peer that does not read is dropped, the air does not wait
-        with self._lock:
+        with self._lock:  # the greeting comes before any packet, and no packet after it is missed
             self._peers.append(peer)
+            self._send_to(peer, greeting)
 
     def _send_to(self, peer: socket.socket, line: bytes) -> None:
         try:
