@@ -156,6 +156,7 @@ def test_a_world_file_overrides_series_and_names_faults(tmp_path: Path) -> None:
         ('[series.co2_ppm]\nrecorded = "none.csv"', "series_unreadable", "none.csv"),
         ('[series.co2_ppm]\nrecorded = "river.csv"\ncolumn = "level"', "value_wrong", "temperature_c"),
         ('[faults]\nscd4x = "tired"', "value_wrong", "wrong_crc"),
+        ('[faults]\nscd5x = "nack"', "key_unknown", "faults.scd5x"),
     ],
 )
 def test_each_mistake_of_a_world_file_is_named(

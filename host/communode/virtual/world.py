@@ -42,6 +42,7 @@ from typing import Any
 
 from communode.errors import CommunodeError
 from communode.virtual import recordings
+from communode.virtual.chips import SENSOR_CHIPS
 from communode.virtual.polyline import Circle, Polyline
 from communode.virtual.recordings import DAY_US
 
@@ -237,6 +238,7 @@ class _WorldFile:
         series = self._typed(table.get("series", {}), "series", dict, "[series.co2_ppm]")
         self._known(series, "series.", SERIES)
         faults = self._typed(table.get("faults", {}), "faults", dict, "[faults]")
+        self._known(faults, "faults.", tuple(SENSOR_CHIPS))
         for driver, fault in faults.items():
             if fault not in FAULTS:
                 key, expected = f"faults.{driver}", ", ".join(FAULTS)
