@@ -2,8 +2,8 @@
 # A02YYUW: ultrasonic distance to the waste, and the fill level that follows. WIKI = DFRobot SEN0311.
 #
 # The sensor talks by itself at 9600 baud, one frame (FF, high, low, sum) each 100 ms to 300 ms; 0 mm means no
-# echo. The UART must hear them: no light sleep between start() and read(). read() takes the median of the last
-# five valid frames. Settings: empty_mm and full_mm are the distances of an empty and a full bin; without
+# echo. The UART must hear them: no light sleep between start() and read(). read() takes the median of the
+# last five valid frames. Settings: empty_mm and full_mm are the distances of an empty and a full bin; without
 # empty_mm there is no FILL_LEVEL.
 
 from micropython import const
