@@ -305,7 +305,7 @@ def test_paced_pty_takes_its_time_both_ways():
         started = time.monotonic()
         port.write(bytes(1152))
         heard.until(lambda: len(heard.data) == 1152)
-        assert 0.1 <= time.monotonic() - started < 0.3
+        assert 0.1 <= time.monotonic() - started < 1.5
         started = time.monotonic()
         end.write(bytes(1152))
         got = bytearray()
@@ -313,7 +313,7 @@ def test_paced_pty_takes_its_time_both_ways():
         reader.start()
         heard.until(lambda: not reader.is_alive())
         assert len(got) == 1152
-        assert 0.1 <= time.monotonic() - started < 0.3
+        assert 0.1 <= time.monotonic() - started < 1.5
     end.close()
 
 
