@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from communode.node.radio.modem import RadioError, RxPacket
+from communode.virtual.air import Air
 from communode.virtual.chips import sx1262_power as power
 from communode.virtual.chips.chip import Violation
 from communode.virtual.chips.sx1262 import Sx1262
@@ -187,6 +188,20 @@ def test_busy_stuck_during_a_start_is_an_error_and_the_next_use_recovers(
     assert payload_of(exchange(*pair, uplink(), uplink())) == b"hello, world"
 
 
+def test_transmission_that_never_ends_is_an_error_and_the_next_use_recovers(
+    pair: tuple[Station, Station],
+) -> None:
+    node, _ = pair
+    node.modem.prepare_tx(uplink(), b"x", 14)
+    node.modem.start_tx()
+    node.chip.power(False)
+    with pytest.raises(RadioError) as raised:
+        node.finish_tx()
+    assert raised.value.code == "tx_timeout"
+    node.chip.power(True)
+    assert payload_of(exchange(*pair, uplink(), uplink())) == b"hello, world"
+
+
 def test_chip_that_never_comes_back_fails_in_bounded_time(pair: tuple[Station, Station], time: Time) -> None:
     node, _ = pair
     node.chip.power(False)
@@ -268,6 +283,24 @@ def test_strength_is_noise_until_somebody_sends(pair: tuple[Station, Station], t
     time.sleep_ms(5)
     assert gateway.modem.rssi_dbm() == -80
     gateway.modem.standby()
+
+
+# The air that the virtual boards share
+
+
+def test_on_the_shared_air_two_at_once_collide_and_one_alone_arrives(time: Time) -> None:
+    air: Any = Air(1, path_loss_db=100.0)
+    node, other, gateway = (Station(time, air, name, "sx1262") for name in ("node", "other", "gateway"))
+    for senders, expected in (((node,), b"alone"), ((node, other), False)):
+        for sender in senders:
+            sender.modem.prepare_tx(uplink(9), b"alone", 14)
+        gateway.modem.prepare_rx(uplink(9), 20)
+        gateway.modem.start_rx()
+        for sender in senders:
+            sender.modem.start_tx()
+        assert payload_of(gateway.finish_rx()) == expected
+        for sender in senders:
+            sender.finish_tx()
 
 
 # Board and power
