@@ -40,6 +40,8 @@ class Cycle:
             self.memory.first_id = self.journal.next_id
             self.memory.due_ms = self.clock.now_ms()
         self.runner = None
+        # A UART hears nothing in light sleep.
+        self.may_nap = not any([sensor["bus"].startswith("uart") for sensor in node.profile["sensors"]])
 
     # --- time ---
 
@@ -62,7 +64,7 @@ class Cycle:
 
     def sleep_ms(self, duration_ms: int) -> None:
         """Wait for a sensor."""
-        if duration_ms >= _LONG_NAP_MS:
+        if duration_ms >= _LONG_NAP_MS and self.may_nap:
             self.node.nap(duration_ms)
         else:
             self.clock.sleep_ms(duration_ms)

@@ -7,6 +7,7 @@ MicroPython, LoRaWAN frames, the Semtech UDP protocol over a socket, the applica
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import time
@@ -127,7 +128,7 @@ class Town:
         self.outage = (middle, middle + min(HOUR_US, self.end_us // 4))
         self.wall_s = 0.0
         self.flash_s = 0.0
-        self.events: list[dict[str, Any]] = []
+        self.heard: list[dict[str, str]] = []  # frames that the network server took, per node
         self.transmissions: list[Transmission] = []
         self.air.subscribe(self.transmissions.append)
         self.sessions: dict[str, Session | None] = {}
@@ -204,7 +205,7 @@ class Town:
             self.application = Application(self.readings)
             network = NetworkSettings(rx1_delay_s=1)
             server = stack.enter_context(
-                ServerThread(store, network, on_event=self._on_event, on_uplink=self._on_uplink)
+                ServerThread(store, network, on_uplink=self._on_uplink)
             )
             Gateway(
                 GATEWAY_EUI,
@@ -228,6 +229,11 @@ class Town:
             self._check_violations()
             for node in self.nodes:
                 node.records_taken = node.journal().next_id
+                self.heard += [
+                    {"dev_eui": node.dev_eui, "phy": base64.b64encode(phy).decode()}
+                    for _, _, direction, _, phy in store.frames(node.dev_eui)
+                    if direction == "up"
+                ]
             self.sessions = {node.dev_eui: store.session(node.dev_eui) for node in self.nodes}
         self.wall_s = time.monotonic() - begun
 
@@ -260,9 +266,6 @@ class Town:
 
     def _by_eui(self, dev_eui: str) -> TownNode:
         return next(node for node in self.nodes if node.dev_eui == dev_eui)
-
-    def _on_event(self, event: dict[str, Any]) -> None:
-        self.events.append(event)
 
     def _on_uplink(self, event: dict[str, Any]) -> list[Downlink]:
         self._by_eui(event["deviceInfo"]["devEui"]).uplinks_received += 1

@@ -78,7 +78,7 @@ class _Assembly:
             path = Path(self._folder.name) / "board.flash"
         self.flash = FlashFile(path, board.flash_size)
         self.air: Any = AirLink(options.air, self.kernel) if options.air else Air(seed=1)
-        settings = BoardSettings(mac=mac, radio_settings={"air": self.air})
+        settings = BoardSettings(mac=mac, faults=dict(world.faults), radio_settings={"air": self.air})
         self.board = VirtualProcessorBoard(board, profile, self.flash, self.kernel, world, settings)
         self.end = _make_end(options)
         self.station = Station(self.board, self.end, self.kernel, boot_held=options.boot_held)
