@@ -352,6 +352,17 @@ def test_in_real_time_nothing_waits_for_the_server(field: Field, server):
     assert gateway._forwarder.acknowledged_pct == 0.0
 
 
+def test_in_real_time_the_gateway_s_gps_follows_the_host_s_clock(field: Field, server):
+    field.gateway(realtime=True, epoch_unix_s=None)
+    before = gps_ms_from_unix(time.time())
+    field.send(start_us=1_000_000)
+    field.pass_time(0.1)
+    deadline = time.monotonic() + 5
+    while not server.rxpk and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert abs(server.rxpk[0]["tmms"] - before - 1_062) < 1_000
+
+
 def test_in_real_time_downlinks_are_polled(field: Field, server):
     gateway = field.gateway(realtime=True)
     server.downlinks.append(txpk(2_061_696))

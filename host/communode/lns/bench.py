@@ -88,11 +88,10 @@ def read_devices(path: Path) -> list[Device]:
             for entry in entries
         ]
     except OSError as error:
-        raise CommunodeError("network.bad_keys", usage=True, path=str(path), reason=error.strerror) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommunodeError(
-            "network.bad_keys", usage=True, path=str(path), reason=type(error).__name__
-        ) from None
+        reason = error.strerror or str(error)
+        raise CommunodeError("network.key_unreadable", usage=True, path=path, reason=reason) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CommunodeError("network.bad_keys", usage=True, path=path) from None
 
 
 @contextmanager

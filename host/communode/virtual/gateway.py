@@ -11,6 +11,7 @@ SX1301 datasheet 3.2 (eight demodulators); RP002-1.0.4 2.4 (EU868 channels).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,7 +70,8 @@ class Gateway:
     """A gateway named ``name`` on ``air``, forwarding to ``server`` (host, port).
 
     ``eui`` is 16 hex digits. ``outages`` are ``(from_us, to_us)`` in world time with everything off.
-    ``epoch_unix_s`` is the UNIX time of world time 0. ``tx_offset_us`` shifts every downlink (to test
+    ``epoch_unix_s`` is the UNIX time of world time 0 (None: 1970, or with ``realtime`` what the host's clock
+    says). ``tx_offset_us`` shifts every downlink (to test
     receivers), ``counter_offset_us`` the 32-bit counter. In virtual time a server that does not answer raises
     CommunodeError ``network.server_silent``; with ``realtime`` it only shows in the statistics.
     """
@@ -83,7 +85,7 @@ class Gateway:
         *,
         name: str = "",
         realtime: bool = False,
-        epoch_unix_s: float = 0.0,
+        epoch_unix_s: float | None = None,
         outages: Sequence[tuple[int, int]] = (),
         channels_hz: Sequence[int] = EU868_CHANNELS_HZ,
         antenna_gain_dbi: float = 0.0,
@@ -100,6 +102,8 @@ class Gateway:
         self._air = air
         self._timeline = timeline
         self._realtime = realtime
+        if epoch_unix_s is None:
+            epoch_unix_s = time.time() - timeline.now_us() / 1e6 if realtime else 0.0
         self._epoch_unix_s = epoch_unix_s
         self._channels_hz = tuple(channels_hz)
         self._antenna_gain_dbi = antenna_gain_dbi
