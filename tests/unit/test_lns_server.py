@@ -397,6 +397,45 @@ def test_a_busy_gateway_moves_the_second_answer_to_rx2(bench: Bench, node: Forei
     assert second.tmst_us == bench.tmst_us + 2_000_000
 
 
+def test_a_gateway_keeps_its_duty_cycle(bench: Bench, node: ForeignNode):
+    bench.joined(node)
+    sent: dict[str, int] = {}
+    for _ in range(
+        345
+    ):  # an hour; an acknowledgement at SF12 takes 991 ms of the 36 s in RX1, the join 57 ms
+        packet = bench.exchange(node.uplink(confirmed=True), spreading_factor=12)
+        window = "none" if packet is None else {868_100_000: "RX1", 869_525_000: "RX2"}[packet.frequency_hz]
+        sent[window] = sent.get(window, 0) + 1
+    assert sent == {"RX1": 36, "RX2": 345 - 36}
+    bench.tmst_us += 3_600_000_000
+    packet = bench.exchange(node.uplink(confirmed=True), spreading_factor=12)
+    assert packet is not None
+    assert packet.frequency_hz == 868_100_000, "an hour later RX1 is free again"
+
+
+def test_no_downlink_leaves_outside_the_sub_bands(bench: Bench, node: ForeignNode):
+    bench.joined(node)
+    session = bench.store.session(node.dev_eui)
+    session.rx2_hz = 869_300_000
+    bench.store.save_session(session)
+    assert bench.exchange(node.uplink(confirmed=True), frequency_hz=868_650_000) is None
+    assert bench.log_codes() == ["DOWNLINK_GATEWAY"]
+
+
+def test_a_refused_downlink_costs_no_duty_cycle(bench: Bench, node: ForeignNode):
+    bench.joined(node)
+    bench.tx_error = "COLLISION_PACKET"
+    for _ in range(60):
+        bench.server.enqueue(node.dev_eui, 3, b"x")
+        bench.tmst_us += 10_000_000
+        bench.hear(node.uplink(), spreading_factor=12)
+        bench.downlinks()
+    bench.tx_error = "NONE"
+    packet = bench.exchange(node.uplink(), spreading_factor=12)
+    assert packet is not None
+    assert packet.frequency_hz == 868_100_000
+
+
 def test_bookings_survive_the_counter_s_wrap(bench: Bench, node: ForeignNode):
     bench.joined(node)
     bench.tmst_us = (1 << 32) - 10_500_000  # RX1 of the next uplink lies beyond the wrap

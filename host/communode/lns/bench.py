@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
@@ -194,4 +195,12 @@ def serve(bind: str, path: Path, report: Report, *, rx1_delay_s: int, dedup_ms: 
             while server.running and not stopped.wait(0.2):
                 pass
         finally:
-            server.stop()
+            _stop(server, path)
+
+
+def _stop(server: ServerThread, path: Path) -> None:
+    """Stop; a store that failed meanwhile (full disk, say) is CommunodeError ``network.store_unusable``."""
+    try:
+        server.stop()
+    except sqlite3.Error as error:
+        raise CommunodeError("network.store_unusable", path=path, reason=str(error)) from None

@@ -36,6 +36,15 @@ class DataRate:
 
 
 @dataclass(frozen=True)
+class SubBand:
+    """``low_hz`` up to, not including, ``high_hz``; ``duty_cycle`` is a share of one hour."""
+
+    low_hz: int
+    high_hz: int
+    duty_cycle: float
+
+
+@dataclass(frozen=True)
 class Region:
     """One region's numbers; frequencies in Hz, powers in dBm EIRP, payload sizes in bytes."""
 
@@ -50,6 +59,7 @@ class Region:
     max_power_index: int
     rx1_power_dbm: int
     rx2_power_dbm: int
+    sub_bands: tuple[SubBand, ...]
 
     def data_rate_of(self, datr: str) -> int | None:
         """The index of ``SF7BW125``, None when the region lacks it."""
@@ -72,6 +82,13 @@ class Region:
             return b""
         return b"".join((hz // 100).to_bytes(3, "little") for hz in self.cf_list_hz) + b"\x00"
 
+    def sub_band(self, frequency_hz: int) -> SubBand | None:
+        """The sub-band of a frequency, None where the region does not send."""
+        for band in self.sub_bands:
+            if band.low_hz <= frequency_hz < band.high_hz:
+                return band
+        return None
+
     def downlink_power_dbm(self, frequency_hz: int) -> int:
         """EIRP that the sub-band of ``frequency_hz`` allows a gateway."""
         return self.rx2_power_dbm if frequency_hz == self.rx2_hz else self.rx1_power_dbm
@@ -92,6 +109,14 @@ EU868 = Region(
     max_power_index=7,
     rx1_power_dbm=16,  # RP002: MaxEIRP of the 1 % sub-bands
     rx2_power_dbm=27,  # 869.4-869.65 MHz: 500 mW e.r.p. is 29.15 dBm EIRP, less 2 dB of tolerance
+    sub_bands=(
+        SubBand(863_000_000, 865_000_000, 0.001),
+        SubBand(865_000_000, 868_000_000, 0.01),
+        SubBand(868_000_000, 868_600_000, 0.01),
+        SubBand(868_700_000, 869_200_000, 0.001),
+        SubBand(869_400_000, 869_650_000, 0.1),
+        SubBand(869_700_000, 870_000_000, 0.01),
+    ),
 )
 
 REGIONS = {EU868.name: EU868}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from communode.errors import CommunodeError
 from communode.lns import events
 from communode.lns.airtime import time_on_air_us
+from communode.lns.duty import DutyLedger
 from communode.lns.network import Copy, Event, Network, NetworkSettings, Plan, Window
 from communode.lns.semtech import MAX_DATAGRAM, Datagram, DatagramError, Kind, RxPacket, TxPacket
 from communode.lns.session import Downlink
@@ -37,9 +38,10 @@ _MAX_GATEWAYS = 256
 
 @dataclass
 class GatewayLink:
-    """A gateway: where it listens for downlinks, and which times on its counter are taken."""
+    """A gateway: where it listens for downlinks, which times on its counter are taken, how much it sent."""
 
     address: Address
+    duty: DutyLedger
     booked: list[tuple[int, int]] = field(default_factory=list)  # start, length in us
 
 
@@ -142,7 +144,7 @@ class Server:
             return
         if len(self._gateways) >= _MAX_GATEWAYS:
             del self._gateways[next(iter(self._gateways))]
-        self._gateways[gateway] = GatewayLink(address)
+        self._gateways[gateway] = GatewayLink(address, DutyLedger(self.network.settings.region))
 
     def _take_uplinks(self, datagram: Datagram) -> None:
         packets = datagram.body.get("rxpk", [])
@@ -165,9 +167,7 @@ class Server:
             if all(known.gateway != copy.gateway for known in gathering.copies):
                 gathering.copies.append(copy)
             return
-        # Virtual time runs ahead of the host's clock, so gateways' GPS time decides where there is one.
-        gps_ms = copy.packet.gps_ms
-        moment_ms = float(gps_ms) if gps_ms is not None else copy.received_s * 1000
+        moment_ms = _moment_ms(copy)
         if abs(moment_ms - self._seen.get(key, -1e18)) < _SAME_MS:
             return
         self._seen[key] = moment_ms
@@ -196,7 +196,7 @@ class Server:
             if link is None or window.delay_us / 1e6 - elapsed_s < _LATEST_S:
                 continue
             packet = self._packet(plan, window, copy)
-            if not self._book(link, copy.packet.tmst_us, packet):
+            if not self._book(link, copy, packet):
                 continue
             self._token = self._token % 0xFFFF + 1
             self._flights[copy.gateway, self._token] = Flight(plan, options, window, copy)
@@ -204,7 +204,7 @@ class Server:
                 del self._flights[next(iter(self._flights))]
             self._send(Datagram(Kind.PULL_RESP, self._token, "", packet.to_json()).to_wire(), link.address)
             return
-        self._fail(plan, "no gateway is free or in time for RX1 or RX2")
+        self._fail(plan, "no gateway is free, in time and within its duty cycle for RX1 or RX2")
 
     def _packet(self, plan: Plan, window: Window, copy: Copy) -> TxPacket:
         region = self.network.settings.region
@@ -218,13 +218,15 @@ class Server:
             tmst_us=(copy.packet.tmst_us + window.delay_us) % _COUNTER,
         )
 
-    def _book(self, link: GatewayLink, now_tmst: int, packet: TxPacket) -> bool:
-        """Reserve the gateway's transmitter; False when it is taken."""
+    def _book(self, link: GatewayLink, copy: Copy, packet: TxPacket) -> bool:
+        """Reserve the gateway's transmitter; False when it is taken, or has sent enough this hour."""
         assert packet.tmst_us is not None
-        length_us = _GUARD_US + time_on_air_us(
+        airtime_us = time_on_air_us(
             packet.spreading_factor, packet.bandwidth_hz, len(packet.payload), crc=packet.crc
         )
-        half = _COUNTER // 2
+        if not link.duty.allows(packet.frequency_hz, airtime_us, _moment_ms(copy)):
+            return False
+        length_us, half, now_tmst = _GUARD_US + airtime_us, _COUNTER // 2, copy.packet.tmst_us
         link.booked = [
             (start, length) for start, length in link.booked if (start + length - now_tmst) % _COUNTER < half
         ]
@@ -234,6 +236,7 @@ class Server:
             ) % _COUNTER < length_us:
                 return False
         link.booked.append((packet.tmst_us, length_us))
+        link.duty.spend(packet.frequency_hz, airtime_us, _moment_ms(copy))
         return True
 
     def _settle(self, datagram: Datagram) -> None:
@@ -251,6 +254,7 @@ class Server:
         start = (flight.copy.packet.tmst_us + flight.window.delay_us) % _COUNTER
         if link:
             link.booked = [entry for entry in link.booked if entry[0] != start]
+            link.duty.refund(flight.window.frequency_hz)
         if flight.options:
             self._launch(flight.plan, flight.options)
         else:
@@ -284,6 +288,12 @@ class Server:
     def _fail(self, plan: Plan, why: str) -> None:
         """The downlink was not sent; queued data stays queued, its counter stays used."""
         self.network.emit(events.log("ERROR", "DOWNLINK_GATEWAY", events.utc_now(), why, plan.device))
+
+
+def _moment_ms(copy: Copy) -> float:
+    """When an uplink ended: by GPS where the gateway has it, for virtual time outruns the host's clock."""
+    gps_ms = copy.packet.gps_ms
+    return float(gps_ms) if gps_ms is not None else copy.received_s * 1000
 
 
 class ServerThread:

@@ -142,7 +142,7 @@ class AirLink(Air):
         while not self._closed.is_set():
             if self._listen() or self._connect():
                 if lost:
-                    self._report("network.air_link_back.message")
+                    self._report("network.air_link_back")
                     lost = False
                 self._joined.set()
                 self._exchange()
@@ -150,7 +150,7 @@ class AirLink(Air):
                 self._drop_all()
                 if not self._closed.is_set():
                     lost = True
-                    self._report("network.air_link_lost.message")
+                    self._report("network.air_link_lost")
             self._closed.wait(random.uniform(*_RETRY_S))
 
     def _listen(self) -> bool:
@@ -162,7 +162,7 @@ class AirLink(Air):
         except OSError as error:
             listener.close()
             if error.errno not in _NOT_MINE:
-                self._report("network.air_link_address.message", reason=str(error))
+                self._report("network.air_link_address", reason=str(error))
             return False
         self._listener = listener
         return True
