@@ -258,6 +258,36 @@ def test_deep_sleep_keeps_counters_exactly_and_a_power_cut_skips_to_the_ceiling(
     assert node.store.commits < 6
 
 
+def test_a_reset_while_listening_keeps_the_counter_used() -> None:
+    node = Node().joined()
+    node.runner.send(1, b"1")
+
+    def reset() -> None:
+        raise PowerCut
+
+    node.modem.poll_rx = reset  # type: ignore[assignment, method-assign]
+    with pytest.raises(PowerCut):
+        node.runner.send(1, b"2")
+    del node.modem.poll_rx  # type: ignore[method-assign]
+    node.modem.busy = False
+    node.boot()  # a watchdog reset: RTC memory is still there
+    node.runner.send(1, b"3")
+    assert [data.fcnt for data in node.network.received] == [0, 1, 2]
+
+
+def test_a_power_cut_starts_the_join_back_off_anew() -> None:
+    node = Node()
+    node.network.drop_accepts = True
+    for _ in range(200):
+        node.sleep(node.runner.join().wait_ms)
+    node.sleep(3_600_000)
+    assert node.mac.session.join_period
+    node.cut_power()
+    assert node.runner.join().code == "no_accept"
+    assert node.mac.session.join_period == 0
+    assert node.mac.session.join_attempts == 1
+
+
 def test_without_a_cache_every_counter_is_written_first_and_none_is_skipped() -> None:
     node = Node()
     node.cacheless = True

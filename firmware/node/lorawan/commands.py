@@ -121,7 +121,7 @@ def _rx_param(session: "Session", dl_settings: int, frequency_hz: int) -> int:
     region = session.region
     offset, data_rate = dl_settings >> 4 & 7, dl_settings & 15
     status = 1 if region.receivable(frequency_hz) else 0
-    if region.known_rate(data_rate):
+    if region.downlink_rate(data_rate):
         status |= 2
     if offset <= region.max_rx1_dr_offset:
         status |= 4
@@ -152,11 +152,9 @@ def _link_adr(mac: "Mac", block: bytes) -> int:
     if power_index == 15 or not session.adr:
         power_index = session.power_index
     status = 0
-    if mask > 0 and not mask & ~region.defined(session):
-        status = 1
-        if region.known_rate(data_rate) and region.supporting(session, mask, data_rate):
-            status = 3
-    elif region.known_rate(data_rate):
+    if region.acceptable(session, mask):
+        status = 3 if region.supporting(session, mask, data_rate) else 1
+    elif region.supporting(session, region.defined(session), data_rate):
         status = 2
     if power_index <= region.max_power_index and mac.can_send_at(power_index):
         status |= 4

@@ -34,7 +34,6 @@ _ADR_ACK_LIMIT = const(64)
 _ADR_ACK_DELAY = const(32)
 
 _HOUR_MS = const(3600000)
-_MAX_CHANNELS = const(72)
 # The first join-request comes at a random moment of this span: nodes get power together, not at random.
 _FIRST_JOIN_SPREAD_MS = const(4000)
 
@@ -112,7 +111,8 @@ class Mac:
     def set_adr(self, enabled: bool, data_rate: "int | None" = None) -> None:
         """Let the network choose rate and power, or not; ``data_rate`` sets the rate of the next uplinks."""
         self.session.adr = enabled
-        if data_rate is not None and self.region.known_rate(data_rate):
+        region = self.region
+        if data_rate is not None and region.supporting(self.session, region.defined(self.session), data_rate):
             self.session.data_rate = data_rate
         if not enabled:  # L2 4.3.1.1: the default power
             self.session.power_index = 0
@@ -132,7 +132,7 @@ class Mac:
 
     def can_send_at(self, power_index: int) -> bool:
         """Whether the radio can go down to this TXPower index (L2 5.2)."""
-        return self._power_dbm(power_index) >= self.min_power_dbm
+        return self._power_dbm(power_index, 0) >= self.min_power_dbm
 
     def max_payload(self) -> int:
         """Longest application payload of the next uplink, with the MAC commands that must go with it."""
@@ -277,7 +277,7 @@ class Mac:
         if accept.join_nonce < session.join_nonce:
             raise frame.FrameError("join_nonce")
         offset, rx2_data_rate = accept.dl_settings >> 4 & 7, accept.dl_settings & 15
-        if offset > region.max_rx1_dr_offset or not region.known_rate(rx2_data_rate):
+        if offset > region.max_rx1_dr_offset or not region.downlink_rate(rx2_data_rate):
             raise frame.FrameError("settings")
         nonces = (accept.join_nonce, accept.net_id, session.dev_nonce - 1)
         nwk_s_key = crypto.session_key(self._root, crypto.NWK_S_KEY, *nonces)
@@ -346,8 +346,8 @@ class Mac:
         self._random = number
         return number % bound
 
-    def _power_dbm(self, power_index: int) -> int:
-        return self.region.eirp_dbm(self.session, power_index) - self.antenna_gain_db
+    def _power_dbm(self, power_index: int, frequency_hz: int) -> int:
+        return self.region.eirp_dbm(self.session, power_index, frequency_hz) - self.antenna_gain_db
 
     def _data_plan(self, wire: bytes, data_rate: int, now_ms: int) -> "Plan | Wait":
         session = self.session
@@ -371,7 +371,9 @@ class Mac:
         plan.joining = self._joining = joining
         soonest = -1
         free = 0
-        for channel in range(_MAX_CHANNELS):
+        channel = -1
+        while mask >> channel + 1:
+            channel += 1
             if not mask >> channel & 1:
                 continue
             band = region.band(region.frequency_hz(session, channel))
@@ -418,7 +420,7 @@ class Mac:
         plan.rx2_data_rate = session.rx2_data_rate if joined else region.rx2_data_rate
         rx2_hz = session.rx2_frequency_hz if joined else region.rx2_frequency_hz
         plan.rx2 = self._parameters(rx2_hz, plan.rx2_data_rate, True)
-        plan.power_dbm = self._power_dbm(session.power_index if joined else 0)
+        plan.power_dbm = self._power_dbm(session.power_index if joined else 0, plan.uplink.frequency_hz)
 
     def _parameters(self, frequency_hz: int, data_rate: int, downlink: bool) -> LoraParameters:
         rate = self.region.data_rates[data_rate] or (12, 125000)
@@ -463,9 +465,9 @@ class Mac:
             return
         if session.power_index:
             session.power_index = 0
-        elif session.data_rate > region.min_data_rate:
+        elif session.data_rate > region.lowest_rate(session):
             session.data_rate -= 1
-            while session.data_rate > region.min_data_rate and not region.known_rate(session.data_rate):
+            while not region.payload_limit(session, session.data_rate):  # ends at the lowest
                 session.data_rate -= 1
         elif session.nb_trans != 1 or not region.defaults_enabled(session):
             session.nb_trans = 1

@@ -69,6 +69,7 @@ _TX_MARGIN_US = const(500000)
 # Pauses that `join` and `send` sleep themselves; longer ones are the caller's (Outcome.wait_ms).
 _OWN_PAUSE_MS = const(5000)
 _MAX_REPETITIONS = const(15)
+_LISTEN_ATTEMPTS = const(8)
 
 
 class Outcome:
@@ -76,7 +77,8 @@ class Outcome:
 
     ``code``: ``joined``; ``no_accept`` (join sent, nothing came; next attempt in ``wait_ms``); ``sent``;
     ``wait`` (the payload was not sent, ask again in ``wait_ms``; ``reason`` as in Wait); a code of MacError;
-    a code of RadioError (``sent`` tells whether the uplink was out already).
+    a code of RadioError (``sent`` tells whether the uplink was out already), among them ``channel_busy``
+    where the region asks for silence first.
     ``downlinks`` are (f_port, payload) for the application; ``acked`` for a confirmed uplink; ``pending``:
     the network has more, send soon; ``heard``: some downlink came. ``rssi_dbm``, ``snr_quarter_db`` and
     ``window`` (1 or 2) of the last one.
@@ -119,6 +121,7 @@ class Runner:
         self._modem = modem
         self._clock = clock
         self._store = store
+        self._entropy = entropy
         self._cache_save = getattr(store, "cache_save", None)
         self._unsafe = False  # flash does not hold what the MAC believes it does
         cache_load = getattr(store, "cache_load", None)
@@ -227,6 +230,8 @@ class Runner:
         if plan.commit or self._unsafe:
             self._commit()
         self._save_cache()
+        if self.mac.region.listen_us:
+            self._await_silence(plan)
         modem.prepare_tx(plan.uplink, plan.wire, plan.power_dbm)
         modem.start_tx()
         outcome.transmissions += 1
@@ -266,6 +271,21 @@ class Runner:
                 if got.f_port is not None:
                     outcome.downlinks.append((got.f_port, got.payload))
             break
+
+    def _await_silence(self, plan: Plan) -> None:
+        """Listen before talk: the channel must be quiet for as long as the region says. Raises RadioError."""
+        clock, modem, region = self._clock, self._modem, self.mac.region
+        for attempt in range(1, _LISTEN_ATTEMPTS + 1):
+            modem.prepare_tx(plan.uplink, plan.wire, plan.power_dbm)  # only for its frequency
+            begin = clock.ticks_us()
+            quiet = True
+            while quiet and clock.ticks_diff(clock.ticks_us(), begin) < region.listen_us:
+                quiet = modem.rssi_dbm() < region.listen_dbm
+            modem.standby()
+            if quiet:
+                return
+            clock.sleep_ms(10 * attempt + self._entropy(1)[0] % (20 * attempt))
+        raise RadioError("channel_busy")
 
     def _await_tx(self, airtime_us: int) -> int:
         """Wait for TxDone; returns its ticks. Raises RadioError ``tx_timeout``."""

@@ -77,7 +77,7 @@ class Session:
         self.tx_param = self.region.default_tx_param
         self.rx2_data_rate = self.region.rx2_data_rate
         self.rx2_frequency_hz = self.region.rx2_frequency_hz
-        self.data_rate = self.region.min_data_rate
+        self.data_rate = self.region.lowest_rate(self)
         self.frequencies = [0] * CHANNELS
         self.downlinks = [0] * CHANNELS  # RX1 frequency where it differs, else 0
         self.ranges = bytearray(CHANNELS)  # data rates: high nibble to, low nibble from

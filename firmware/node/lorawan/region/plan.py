@@ -13,6 +13,11 @@ TYPE_CHECKING = const(0)
 if TYPE_CHECKING:
     from ..session import Session
 
+# TxParamSetupReq (L2 5.8) as the session keeps it: bit 5 dwell time of downlinks, 4 of uplinks, 3-0 MaxEIRP.
+DOWNLINK_DWELL = const(0x20)
+UPLINK_DWELL = const(0x10)
+MAX_EIRP_DBM = b"\x08\x0a\x0c\x0d\x0e\x10\x12\x14\x15\x18\x1a\x1b\x1d\x1e\x21\x24"
+
 
 class Region:
     """One region with a dynamic channel plan; data rates are indices of ``data_rates``."""
@@ -24,9 +29,9 @@ class Region:
     default_channels_hz: "tuple[int, ...]" = ()
     # Per data rate (spreading factor, bandwidth in Hz), or None for what a LoRa-only modem cannot do.
     data_rates: "tuple[tuple[int, int] | None, ...]" = ()
-    min_data_rate = 0
     max_data_rate = 5  # of the default channels
-    max_mac_payload = b""  # M of the regional tables, per data rate
+    max_mac_payload = b""  # M of the regional tables, per data rate; 0 where there is none
+    dwell_mac_payload = b""  # the same of uplinks under a dwell time limit; empty where the region has none
     # Where duty cycles apply: (from Hz, to Hz, ms an hour). Empty: no limit.
     sub_bands: "tuple[tuple[int, int, int], ...]" = ()
     max_eirp_dbm = 16
@@ -52,7 +57,7 @@ class Region:
                 return number
         return -1
 
-    def eirp_dbm(self, session: "Session", power_index: int) -> int:
+    def eirp_dbm(self, session: "Session", power_index: int, frequency_hz: int) -> int:
         """EIRP of a TXPower index."""
         return self.max_eirp_dbm - 2 * power_index
 
@@ -60,9 +65,22 @@ class Region:
         """Whether this data rate exists here for this modem."""
         return data_rate < len(self.data_rates) and self.data_rates[data_rate] is not None
 
+    def downlink_rate(self, data_rate: int) -> bool:
+        """Whether RX2 may have this data rate."""
+        return self.known_rate(data_rate)
+
     def payload_limit(self, session: "Session", data_rate: int) -> int:
-        """M: the longest MACPayload of an uplink."""
+        """M: the longest MACPayload of an uplink, 0 where no uplink is allowed."""
+        if self.dwell_mac_payload and session.tx_param & UPLINK_DWELL:
+            return self.dwell_mac_payload[data_rate]
         return self.max_mac_payload[data_rate]
+
+    def lowest_rate(self, session: "Session") -> int:
+        """The default data rate of an uplink (L2 4.3.1.1): the slowest that is allowed."""
+        data_rate = 0
+        while not self.payload_limit(session, data_rate):
+            data_rate += 1
+        return data_rate
 
     def receivable(self, frequency_hz: int) -> bool:
         """Whether a downlink may be on this frequency."""
@@ -76,7 +94,7 @@ class Region:
         """The channel plan of a node that has just been switched on."""
         for channel, frequency_hz in enumerate(self.default_channels_hz):
             session.frequencies[channel] = frequency_hz
-            session.ranges[channel] = self.max_data_rate << 4 | self.min_data_rate
+            session.ranges[channel] = self.max_data_rate << 4
         self.enable_defaults(session)
 
     def enable_defaults(self, session: "Session") -> None:
@@ -89,7 +107,9 @@ class Region:
         return session.mask & every == every
 
     def supporting(self, session: "Session", mask: int, data_rate: int) -> int:
-        """The channels of a mask that allow a data rate, as a mask."""
+        """The channels of a mask that allow a data rate; 0 for a rate that is not allowed at all."""
+        if not self.known_rate(data_rate) or not self.payload_limit(session, data_rate):
+            return 0
         for channel, span in enumerate(session.ranges):
             if not span & 15 <= data_rate <= span >> 4:
                 mask &= ~(1 << channel)
@@ -110,7 +130,7 @@ class Region:
 
     def rx1_data_rate(self, session: "Session", data_rate: int, offset: int) -> int:
         """RX1 data rate after an uplink."""
-        return max(data_rate - offset, self.min_data_rate)
+        return max(data_rate - offset, 0)
 
     def take_cf_list(self, session: "Session", cf_list: bytes) -> None:
         """Channels of a join-accept (type 0: five frequencies); other types are not for this plan."""
@@ -122,7 +142,7 @@ class Region:
             frequency_hz = 100 * int.from_bytes(cf_list[3 * number : 3 * number + 3], "little")
             if frequency_hz and self.usable(frequency_hz):
                 session.frequencies[channel] = frequency_hz
-                session.ranges[channel] = self.max_data_rate << 4 | self.min_data_rate
+                session.ranges[channel] = self.max_data_rate << 4
                 session.mask |= 1 << channel
 
     def masked(self, session: "Session", mask: int, control: int, bits: int) -> int:
@@ -132,6 +152,10 @@ class Region:
         if control == 6:
             return self.defined(session)
         return -1
+
+    def acceptable(self, session: "Session", mask: int) -> bool:
+        """Whether a LinkADRReq may set this mask: something is on, and only what exists."""
+        return mask > 0 and not mask & ~self.defined(session)
 
     def defined(self, session: "Session") -> int:
         """All channels that exist, as a mask."""
