@@ -33,12 +33,12 @@ class Cycle:
         self.memory = Memory(sections.get(RTC_APP) if node.reset_cause != 1 else None)
         self.state = node.open_state(self.memory.state_hint)
         self.journal = node.open_journal(self.memory.journal)
-        self.delivery = Delivery(0)
-        if not self.delivery.load(sections.get(RTC_DELIVERY) or self.state.load(STATE_DELIVERY)):
-            self.delivery = Delivery(max(0, self.journal.next_id - self.journal.capacity))
+        now_ms = self.clock.now_ms()
+        self.delivery = Delivery(max(0, self.journal.next_id - self.journal.capacity), now_ms)
+        self.delivery.load(sections.get(RTC_DELIVERY) or self.state.load(STATE_DELIVERY), now_ms)
         if self.memory.journal is None:
             self.memory.first_id = self.journal.next_id
-            self.memory.due_ms = self.clock.now_ms()
+            self.memory.due_ms = now_ms
         self.runner = None
         # A UART hears nothing in light sleep.
         self.may_nap = not any([sensor["bus"].startswith("uart") for sensor in node.profile["sensors"]])
@@ -141,7 +141,7 @@ class Cycle:
         """The next payload: as many records as fit."""
         delivery = self.delivery
         next_id = self.journal.next_id
-        ask = delivery.wants_answer(next_id)
+        ask = delivery.wants_answer(next_id) and delivery.may_ask(self.clock.now_ms())
         writer = uplink.UplinkWriter(
             self.node.profile["id"], self.journal.generation, delivery.floor, self.runner.mac.max_payload(), ask
         )
@@ -158,17 +158,23 @@ class Cycle:
     def send(self) -> None:
         """Send what is to be sent, as far as duty cycle and this waking's share of frames allow."""
         for _ in range(_FRAMES):
+            if not self.delivery.may_send(self.clock.now_ms()):
+                print("send: the day's airtime is used up")
+                return
             writer = self.compose()
             payload = writer.to_bytes()
             if not payload and self.memory.offset_ms:
                 return
-            if self._sync_is_due():
+            if self._sync_is_due() or writer.ask:
                 self.runner.mac.request_device_time()
             outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
             self.report("send", outcome)
             if outcome.code != "sent":
                 return
             self.delivery.mark_sent(writer.ids)
+            self.delivery.spend_airtime(outcome.airtime_us)
+            if writer.ask:
+                self.delivery.spend_answer()
             if self.runner.mac.device_time is not None:
                 self.synchronise(self.runner.mac.device_time)
                 self.runner.mac.device_time = None
@@ -186,12 +192,13 @@ class Cycle:
             print("downlink on port", f_port, "ignored")
             return
         try:
-            generation, base, count, have = downlink.decode_acknowledgement(payload)
+            generation, base, start, count, have = downlink.decode_acknowledgement(payload)
         except ValueError as error:
             print("downlink ignored:", error)
             return
-        if generation == self.journal.generation:
-            self.delivery.settle(base, count, have, self.journal.next_id)
+        if generation == self.journal.generation and self.delivery.settle(
+            base, start, count, have, self.journal.next_id
+        ):
             self.state.commit(STATE_DELIVERY, self.delivery.to_bytes())
 
     # --- the whole ---

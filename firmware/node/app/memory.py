@@ -5,7 +5,7 @@ import struct
 
 from micropython import const
 
-_FORMAT = "<qqIqqiBIIIB"
+_FORMAT = "<qqIqqiHIIB"
 _VERSION = const(1)
 
 
@@ -33,7 +33,6 @@ class Memory:
             next_id,
             slot,
             _,
-            _,
         ) = struct.unpack(_FORMAT, data)
         self.journal = (generation, next_id, slot)
 
@@ -51,6 +50,5 @@ class Memory:
             generation,
             next_id,
             slot,
-            0,
             _VERSION,
         )

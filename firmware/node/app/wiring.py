@@ -73,7 +73,7 @@ class Node:
 
         from ..storage.journal import Journal
 
-        return Journal(PartitionRegion("journal"), urandom(1)[0], hint if self.is_wake else None)
+        return Journal(PartitionRegion("journal"), int.from_bytes(urandom(2), "little"), hint if self.is_wake else None)
 
     def power(self, on: bool) -> None:
         """Switch every gate that a sensor of the profile needs."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Readings uplink (FPort 2): as many records as fit, newest first. Pure. SPEC.md, "Readings uplink".
 #
-# byte 0: version << 5 | ask << 4 | (records - 1); profile id u8; generation u8; newest id u24;
+# byte 0: version << 5 | ask << 4 | (records - 1); profile id u8; generation u16; newest id u24;
 # if ask: floor u24 (all ids below are settled); then per record: ids back u8 (0 for the first), time
 # (u32 for the first, then seconds back u16), flags u8, body.
 
@@ -15,6 +15,7 @@ F_PORT = const(2)
 VERSION = const(1)
 MAX_RECORDS = const(16)
 _ASK = const(0x10)
+_HEAD = const(7)
 
 
 def u24(value: int) -> bytes:
@@ -27,7 +28,8 @@ class UplinkWriter:
 
     def __init__(self, profile_id: int, generation: int, floor: int, limit: int, ask: bool) -> None:
         self._head = (profile_id, generation, floor, ask)
-        self._room = limit - (9 if ask else 6)
+        self.ask = ask
+        self._room = limit - (_HEAD + 3 if ask else _HEAD)
         self._parts = []
         self._last = (0, 0)
         self.ids = []
@@ -59,7 +61,7 @@ class UplinkWriter:
             return b""
         profile_id, generation, floor, ask = self._head
         first = VERSION << 5 | (_ASK if ask else 0) | len(self._parts) - 1
-        head = bytes((first, profile_id, generation)) + u24(self.ids[0]) + (u24(floor) if ask else b"")
+        head = struct.pack("<BBH", first, profile_id, generation) + u24(self.ids[0]) + (u24(floor) if ask else b"")
         return head + b"".join(self._parts)
 
 
@@ -68,7 +70,7 @@ def decode(payload: bytes, quantities_of: "object") -> dict:
 
     {profile, generation, newest, ask, floor, records: [{id, time_s, flags, readings}]}
     """
-    if len(payload) < 6:
+    if len(payload) < _HEAD:
         raise ValueError("payload too short")
     if payload[0] >> 5 != VERSION:
         raise ValueError("unknown payload version")
@@ -76,14 +78,14 @@ def decode(payload: bytes, quantities_of: "object") -> dict:
     count = (payload[0] & 0x0F) + 1
     quantities = quantities_of(payload[1])
     size = body_size(quantities)
-    newest = payload[3] | payload[4] << 8 | payload[5] << 16
-    at = 6
+    newest = int.from_bytes(payload[4:7], "little")
+    at = _HEAD
     floor = None
     if ask:
-        if len(payload) < 9:
+        if len(payload) < _HEAD + 3:
             raise ValueError("payload too short")
-        floor = payload[6] | payload[7] << 8 | payload[8] << 16
-        at = 9
+        floor = int.from_bytes(payload[_HEAD : _HEAD + 3], "little")
+        at = _HEAD + 3
     records = []
     record_id, time_s = newest, 0
     for index in range(count):
@@ -106,7 +108,7 @@ def decode(payload: bytes, quantities_of: "object") -> dict:
         raise ValueError("payload too long")
     return {
         "profile": payload[1],
-        "generation": payload[2],
+        "generation": payload[2] | payload[3] << 8,
         "newest": newest,
         "ask": ask,
         "floor": floor,

@@ -3,7 +3,7 @@
 #
 # Not here: what a record means (codec/), which records the server has (storage/delivery.py).
 #
-# slot: record id u32, generation u8, part u8 (index << 4 | count), 22 payload bytes, CRC-32 of all before.
+# slot: record id u24, generation u16, part u8 (index << 4 | count), 22 payload bytes, CRC-32 of all before.
 # A record of n slots is there when all n are valid: it is atomic. Programming goes up, sector by sector; the
 # sector that is entered is erased, so the oldest 128 slots go at once, and nothing else does. After a power
 # loss the first record goes to a new sector, because what follows the newest record may be torn and a blank
@@ -47,27 +47,29 @@ class Journal:
         """Id, generation, part of a valid slot (its bytes stay in the buffer), else None."""
         buffer = self._buffer
         self._region.read(slot * SLOT, buffer)
-        record_id, generation, part = struct.unpack_from("<IBB", buffer)
+        head, high, part = struct.unpack_from("<IBB", buffer)
         if not 0 < part & 0x0F <= MAX_PARTS or struct.unpack_from("<I", buffer, 28)[0] != crc32(buffer[:28]):
             return None
-        return record_id, generation, part
+        return head & 0xFFFFFF, head >> 24 | high << 8, part
 
     def _scan(self) -> None:
-        # A cold start: the highest id of all is the newest record; its generation goes on.
-        newest, slot = -1, -_SLOTS
-        for sector in range(self._sectors):
-            for index in range(_SLOTS):
-                found = self._read(sector * _SLOTS + index)
-                if found is None:
-                    if index:
-                        break  # the rest of this sector was never written, or torn
-                    continue  # a torn first slot: the sector may still hold records
-                if found[0] > newest:
-                    newest, slot, self.generation = found[0], sector * _SLOTS + index, found[1]
-                elif index == 0 and found[0] + _SLOTS * MAX_PARTS < newest:
-                    break  # an old sector: nothing in it can be the newest
+        # A cold start. The first slot of a sector tells its age (a torn first record makes it look empty, and
+        # nothing was ever written behind it); the newest sector is then read to its last valid slot.
+        newest = -1
+        sector = -1
+        for index in range(self._sectors):
+            found = self._read(index * _SLOTS)
+            if found is not None and found[0] > newest:
+                newest, sector = found[0], index
+        if sector < 0:
+            return
+        for slot in range(sector * _SLOTS, (sector + 1) * _SLOTS):
+            found = self._read(slot)
+            if found is None:
+                break
+            newest, self.generation = found[0], found[1]
         self.next_id = newest + 1
-        self._slot = (slot // _SLOTS + 1) % self._sectors * _SLOTS
+        self._slot = (sector + 1) % self._sectors * _SLOTS
 
     @property
     def capacity(self) -> int:
@@ -89,7 +91,8 @@ class Journal:
         for index in range(count):
             part = body[index * PART : (index + 1) * PART]
             at = index * SLOT
-            struct.pack_into("<IBB", image, at, self.next_id, self.generation, index << 4 | count)
+            head = self.next_id | (self.generation & 0xFF) << 24
+            struct.pack_into("<IBB", image, at, head, self.generation >> 8, index << 4 | count)
             image[at + 6 : at + 6 + len(part)] = part
             struct.pack_into("<I", image, at + 28, crc32(image[at : at + 28]))
         self._region.program(self._slot * SLOT, image)
@@ -98,25 +101,29 @@ class Journal:
         return self.next_id - 1
 
     def read(self, record_id: int) -> "bytes | None":
-        """The record's bytes, or None when the ring has dropped it. Walks back from the newest."""
+        """The record's bytes, or None when the ring no longer holds it.
+
+        Walks back from the newest in jumps: a record takes at least one slot, so a jump of as many slots as
+        ids are missing never goes too far.
+        """
+        slots = self._sectors * _SLOTS
         slot = self._slot
-        for _ in range(self._sectors * _SLOTS):
-            slot = (slot - 1) % (self._sectors * _SLOTS)
+        walked = 0
+        jump = 1
+        while True:
+            walked += jump
+            if walked > slots:
+                return None
+            slot = (slot - jump) % slots
             found = self._read(slot)
+            jump = 1
             if found is None:
-                if slot % _SLOTS == 0 and self._none_before(slot):
-                    return None
                 continue
             if found[0] < record_id or found[1] != self.generation:
                 return None
             if found[0] == record_id:
                 return self._collect(slot - (found[2] >> 4), found[2] & 0x0F, record_id)
-        return None
-
-    def _none_before(self, slot: int) -> bool:
-        """Whether the sector before holds no record at all: the ring's beginning."""
-        start = (slot - _SLOTS) % (self._sectors * _SLOTS)
-        return self._read(start) is None and self._read(start + 1) is None
+            jump = found[0] - record_id
 
     def _collect(self, first: int, count: int, record_id: int) -> "bytes | None":
         if first < 0:

@@ -43,5 +43,5 @@ class Application:
         self.store.add(dev_eui, report.records)
         if report.floor is None:
             return None
-        base, have = self.store.have(dev_eui, report.generation, report.floor, report.newest)
-        return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, have))
+        base, start, have = self.store.have(dev_eui, report.generation, report.floor, report.newest)
+        return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, start, have))
