@@ -19,6 +19,7 @@ from communode.virtual.chips.sx1276 import Sx1276
 from communode.virtual.medium import Reception, Transmission
 
 PIN_US, BYTE_US = 2, 1
+PATIENCE_US = 30_000_000
 TICKS_PERIOD = 1 << 30  # as on the ESP32
 
 
@@ -170,19 +171,23 @@ class Station:
 
     def finish_tx(self) -> int:
         """World time of TxDone as the driver tells it."""
-        while True:
+        limit = self.time.now + PATIENCE_US
+        while self.time.now < limit:
             done = self.modem.poll_tx()
             if done is not None:
                 return self.time.world_us(done)
             self.time.now += 200
+        raise AssertionError("the transmission never ended")
 
     def finish_rx(self) -> RxPacket | bool:
         """What the window brought."""
-        while True:
+        limit = self.time.now + PATIENCE_US
+        while self.time.now < limit:
             got = self.modem.poll_rx()
             if got is not None:
                 return got
             self.time.now += 200
+        raise AssertionError("the window never ended")
 
 
 def uplink(sf: int = 7, **changes: Any) -> LoraParameters:

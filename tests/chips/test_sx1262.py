@@ -219,14 +219,30 @@ def test_sleep_keeps_the_configuration_and_waking_restores_the_rest(
     driver = {"tcxo_mv": tcxo_mv, "rx_boost": 1}
     node = Station(time, air, "node", "sx1262", tcxo_mv=tcxo_mv, driver=driver)
     gateway = Station(time, air, "gateway", "sx1262")
-    exchange(gateway, node, downlink(), downlink())
+    early = (20, -node.modem.rx_latency_us - 1000)
+    assert payload_of(exchange(gateway, node, downlink(), downlink(), *early)) == b"hello, world"
     node.modem.sleep()
     time.sleep_ms(1000)
     assert node.chip.current_ua() == pytest.approx(0.6)
-    assert payload_of(exchange(gateway, node, downlink(), downlink())) == b"hello, world"
+    assert payload_of(exchange(gateway, node, downlink(), downlink(), *early)) == b"hello, world"
     node.modem.sleep()
     assert payload_of(exchange(node, gateway, uplink(), uplink())) == b"hello, world"
     assert node.chip.notes == []
+
+
+@pytest.mark.parametrize("tcxo_mv", [0, 1800])
+def test_window_opens_as_late_as_the_driver_says(time: Time, air: BenchAir, tcxo_mv: int) -> None:
+    node = Station(time, air, "node", "sx1262", tcxo_mv=tcxo_mv, driver={"tcxo_mv": tcxo_mv})
+    node.modem.prepare_rx(downlink(), 8)
+    assert node.chip.current_ua() == 600  # nothing runs while the window is far
+    opened = time.world_us(node.modem.start_rx()) + node.modem.rx_latency_us
+    assert abs(node.chip._receiver.window.open_us - opened) < 10
+
+
+def test_packet_with_an_unreadable_header_ends_the_window_in_standby(pair: tuple[Station, Station]) -> None:
+    _, gateway = pair
+    assert exchange(*pair, uplink(implicit=True), uplink()) is False
+    assert gateway.chip.mode == "standby_rc"
 
 
 def test_sleeping_twice_and_waking_at_once_is_allowed(pair: tuple[Station, Station]) -> None:

@@ -107,6 +107,7 @@ class Modem:
 
     min_power_dbm = 0
     max_power_dbm = 0
+    rx_latency_us = 0  # from start_rx to an open receiver: synthesiser, and the start of a TCXO
 
     def begin(self) -> None:
         """Reset the chip, see that it answers, and configure all that does not depend on a packet."""
@@ -149,7 +150,10 @@ class Modem:
         raise NotImplementedError
 
     def start_rx(self) -> int:
-        """Open the window that was prepared: one short command. Returns ticks_us just after it."""
+        """Open the window that was prepared: one short command. Returns ticks_us just after it.
+
+        The receiver listens `rx_latency_us` later, and the window counts from there.
+        """
         raise NotImplementedError
 
     def poll_rx(self) -> "RxPacket | bool | None":

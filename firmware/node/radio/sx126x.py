@@ -47,6 +47,7 @@ _ASLEEP = const(3)
 
 _BUSY_LIMIT_US = const(30000)  # full calibration was seen to take 18 ms; plus the TCXO's start
 _TX_SWITCH_US = const(105)  # DS table 8-2: STDBY_XOSC to TX, the preamble begins
+_RX_SWITCH_US = const(83)  # the same, STDBY_RC to RX
 _TX_MARGIN_US = const(20000)
 _RX_MARGIN_US = const(10000)
 _CAD_SYMBOLS = const(4)
@@ -95,6 +96,9 @@ class Sx126x(Modem):
         self._clock = clock
         self.min_power_dbm = -17 if self._small else -9
         self.max_power_dbm = min(self._settings["max_power_dbm"], 15 if self._small else 22)
+        self.rx_latency_us = _RX_SWITCH_US
+        if self._settings["tcxo_mv"]:
+            self.rx_latency_us += self._settings["tcxo_delay_us"]
         self._known: dict[str, object] = {}  # what the chip holds, by name: not sent again while unchanged
         self._lost = True  # the chip must be reset and configured before its next use
         self._state = _IDLE
@@ -112,7 +116,7 @@ class Sx126x(Modem):
             return
         clock = self._clock
         start = clock.ticks_us()
-        limit = _BUSY_LIMIT_US + (self._settings["tcxo_delay_us"] if self._settings["tcxo_mv"] else 0)
+        limit = _BUSY_LIMIT_US + self.rx_latency_us
         while self._busy():
             if clock.ticks_diff(clock.ticks_us(), start) > limit:
                 self._lost = True
@@ -289,7 +293,10 @@ class Sx126x(Modem):
             self._write(tx_params)
 
     def _warm_up(self) -> None:
-        """Have a TCXO running before the deadline: its start takes some ms."""
+        """Have a TCXO running before SetTx or SetCad, so that their end can be computed.
+
+        Not before a window: that may be seconds away, at 2 mA; there the delay is known (`rx_latency_us`).
+        """
         if self._settings["tcxo_mv"]:
             self._write(b"\x80\x01")
         self._wait_ready()
@@ -373,12 +380,13 @@ class Sx126x(Modem):
         span_us = (symbols if by_timer else counted) * symbol_us
         self._go = b"\x82" + (commands.timer(span_us) if by_timer else b"\x00\x00\x00")
         # What no timer of the chip bounds: a lock on noise, or on a packet that is not ours.
-        self._header_us = span_us + (parameters.preamble_symbols + 16) * symbol_us + _RX_MARGIN_US
+        self._header_us = self.rx_latency_us + span_us + _RX_MARGIN_US
+        self._header_us += (parameters.preamble_symbols + 16) * symbol_us
         self._longest_us = self._header_us + time_on_air_us(parameters, 255)
         self._implicit = parameters.implicit
         self._timer_used = by_timer
         self._route(0, 1)
-        self._warm_up()
+        self._wait_ready()
 
     def start_rx(self) -> int:
         self._write(self._go)

@@ -67,6 +67,7 @@ _MIN_SYMBOLS = const(4)  # DS 4.1.5
 _MAX_SYMBOLS = const(1023)
 _HF_HZ = const(779000000)  # from here on the high-frequency port
 _TX_SWITCH_US = const(180)  # standby to the first preamble symbol: synthesiser 60 us and PA ramp (DS 4.2.5)
+_RX_SWITCH_US = const(131)  # standby to receiving: synthesiser 60 us, receiver 71 us (DS table 22)
 _TX_MARGIN_US = const(20000)
 _RX_MARGIN_US = const(10000)
 
@@ -102,6 +103,7 @@ class Sx127x(Modem):
         boost = self._settings["pa_boost"]
         self.min_power_dbm = 2 if boost else -4
         self.max_power_dbm = min(self._settings["max_power_dbm"], 20 if boost else 14)
+        self.rx_latency_us = _RX_SWITCH_US
         self._known: dict[int, bytes] = {}  # what the registers hold, by first address
         self._lost = True
         self._mode = _STANDBY
