@@ -143,7 +143,11 @@ class Cycle:
         next_id = self.journal.next_id
         ask = delivery.wants_answer(next_id) and delivery.may_ask(self.clock.now_ms())
         writer = uplink.UplinkWriter(
-            self.node.profile["id"], self.journal.generation, delivery.floor, self.runner.mac.max_payload(), ask
+            self.node.profile["id"],
+            self.journal.generation,
+            delivery.floor,
+            self.runner.mac.max_payload(),
+            ask,
         )
         for record_id in delivery.queue(next_id, uplink.MAX_RECORDS):
             record = self.fetch(record_id)

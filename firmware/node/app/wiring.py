@@ -73,7 +73,9 @@ class Node:
 
         from ..storage.journal import Journal
 
-        return Journal(PartitionRegion("journal"), int.from_bytes(urandom(2), "little"), hint if self.is_wake else None)
+        return Journal(
+            PartitionRegion("journal"), int.from_bytes(urandom(2), "little"), hint if self.is_wake else None
+        )
 
     def power(self, on: bool) -> None:
         """Switch every gate that a sensor of the profile needs."""
@@ -144,7 +146,12 @@ class Node:
         gain_db = -int(-(radio["antenna_gain_dbi"] - radio["feeder_loss_db"]) // 1)
         identity = self.identity
         mac = Mac(
-            _region(self.region_name), lambda key: cryptolib.aes(key, 1), identity.dev_eui, identity.join_eui, identity.app_key, gain_db
+            _region(self.region_name),
+            lambda key: cryptolib.aes(key, 1),
+            identity.dev_eui,
+            identity.join_eui,
+            identity.app_key,
+            gain_db,
         )
         store = MacStore(state, RetainedCell(self.retained, RTC_MAC))
         return Runner(mac, self.make_modem(), self.clock, store, urandom)
@@ -155,11 +162,11 @@ def _package() -> str:
 
 
 def _driver(name: str) -> "object":
-    return getattr(__import__(_package() + ".drivers." + name, None, None, ("Sensor",)), "Sensor")
+    return __import__(_package() + ".drivers." + name, None, None, ("Sensor",)).Sensor
 
 
 def _region(name: str) -> "object":
-    return getattr(__import__(_package() + ".lorawan.region." + name, None, None, ("REGION",)), "REGION")
+    return __import__(_package() + ".lorawan.region." + name, None, None, ("REGION",)).REGION
 
 
 def wire(hardware: "object") -> Node:

@@ -61,7 +61,11 @@ class UplinkWriter:
             return b""
         profile_id, generation, floor, ask = self._head
         first = VERSION << 5 | (_ASK if ask else 0) | len(self._parts) - 1
-        head = struct.pack("<BBH", first, profile_id, generation) + u24(self.ids[0]) + (u24(floor) if ask else b"")
+        head = (
+            struct.pack("<BBH", first, profile_id, generation)
+            + u24(self.ids[0])
+            + (u24(floor) if ask else b"")
+        )
         return head + b"".join(self._parts)
 
 

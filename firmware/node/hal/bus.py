@@ -8,9 +8,7 @@ from machine import ADC, I2C, SPI, UART, Pin
 
 def make_spi(radio: dict) -> SPI:
     """The radio's SPI: mode 0, 8 MHz."""
-    return SPI(
-        radio["spi"], 8000000, sck=Pin(radio["sck"]), mosi=Pin(radio["mosi"]), miso=Pin(radio["miso"])
-    )
+    return SPI(radio["spi"], 8000000, sck=Pin(radio["sck"]), mosi=Pin(radio["mosi"]), miso=Pin(radio["miso"]))
 
 
 def make_output(pin: int, level: int) -> Pin:

@@ -2,7 +2,6 @@
 # A raw partition as the storage layer wants it: read, program, erase by byte offset.
 
 import esp32
-
 from micropython import const
 
 _BLOCK = const(4096)

@@ -36,7 +36,12 @@ def decode(f_port: int, payload: str, as_json: bool) -> None:
         time = record.time.isoformat().replace("+00:00", "Z") if record.time else None
         readings = [vars(item) for item in record.readings]
         records.append(
-            {"record_id": record.record_id, "time": time, "uncertainty_s": record.uncertainty_s, "readings": readings}
+            {
+                "record_id": record.record_id,
+                "time": time,
+                "uncertainty_s": record.uncertainty_s,
+                "readings": readings,
+            }
         )
         report.line(f"{decoded.profile} {record.record_id} {time or '-'} (+-{record.uncertainty_s} s)")
         for item in record.readings:

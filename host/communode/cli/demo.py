@@ -16,7 +16,9 @@ from communode.report import Report
 
 @click.command()
 @click.option("--nodes", type=click.IntRange(1, 100), default=3, show_default=True, help="How many nodes.")
-@click.option("--hours", type=click.FloatRange(0.5, 24 * 60), default=24.0, show_default=True, help="Virtual time.")
+@click.option(
+    "--hours", type=click.FloatRange(0.5, 24 * 60), default=24.0, show_default=True, help="Virtual time."
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same day.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build/demo"), show_default=True

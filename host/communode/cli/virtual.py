@@ -43,7 +43,9 @@ def virtual() -> None:
 @click.option("--flash", type=click.Path(path_type=Path), help="Flash file; made when it is not there.")
 @click.option("--mac", help="MAC address; one of the virtual boards' own range without it.")
 @click.option("--air", callback=_address, metavar="HOST:PORT", help="Air that is shared with other boards.")
-@click.option("--gateway", callback=_address, metavar="HOST:PORT", help="Network server for a gateway on this air.")
+@click.option(
+    "--gateway", callback=_address, metavar="HOST:PORT", help="Network server for a gateway on this air."
+)
 @click.option("--world", type=click.Path(path_type=Path, exists=True), help="What there is to be measured.")
 def run(
     board: str,

@@ -110,7 +110,9 @@ def quantity_chart(series: Series, outage: tuple[float, float], end: float, word
     figure = Figure(figsize=(5.6, 2.35), layout="constrained")
     axes = figure.subplots()
     axes.axvspan(*outage, color="#fdecc8", lw=0, label=words.outage)
-    axes.fill_between(series.truth_hours, series.low, series.high, color="#d9e6f7", lw=0, label=words.tolerance)
+    axes.fill_between(
+        series.truth_hours, series.low, series.high, color="#d9e6f7", lw=0, label=words.tolerance
+    )
     axes.plot(series.truth_hours, series.truth, color=GREY, lw=1.2, label=words.world)
     good = [i for i, mark in enumerate(series.marked) if not mark]
     bad = [i for i, mark in enumerate(series.marked) if mark]
@@ -175,7 +177,12 @@ def link_chart(
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     _hour_axis(axes, end, words)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.55 / (0.75 + 0.42 * len(rows))), ncols=3, frameon=False)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.0 + 0.55 / (0.75 + 0.42 * len(rows))),
+        ncols=3,
+        frameon=False,
+    )
     return _unique(_svg(figure), prefix)
 
 
@@ -195,5 +202,10 @@ def energy_chart(rows: Sequence[tuple[str, dict[str, float]]], words: Words, pre
     axes.set_xlim(0, max(left, default=1.0) * 1.12 or 1.0)
     axes.set_xlabel(words.charge)
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.55 / (0.95 + 0.42 * len(rows))), ncols=5, frameon=False)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.0 + 0.55 / (0.95 + 0.42 * len(rows))),
+        ncols=5,
+        frameon=False,
+    )
     return _unique(_svg(figure), prefix)

@@ -43,7 +43,9 @@ def judge_town(town: Town) -> Verdict:
 
 def _judge_node(town: Town, node: TownNode, verdict: Verdict) -> None:
     steps = {facts[0]: facts[4] / facts[2] for facts in QUANTITIES.values()}
-    for record_id, time_utc, quantity, value, unit, quality, uncertainty_s in town.readings.rows(node.dev_eui):
+    for record_id, time_utc, quantity, value, unit, quality, uncertainty_s in town.readings.rows(
+        node.dev_eui
+    ):
         if time_utc is None:
             verdict.timeless += 1
             continue

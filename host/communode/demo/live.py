@@ -77,7 +77,9 @@ class _View:
         if self._nodes:
             table = Table(title=text("demo.title", clock=self._clock))
             for key in ("node", "board", "joined", "records", "stored", "uplinks", "heard"):
-                table.add_column(text(f"demo.column.{key}"), justify="left" if key in ("node", "board") else "right")
+                table.add_column(
+                    text(f"demo.column.{key}"), justify="left" if key in ("node", "board") else "right"
+                )
             for node in self._nodes:
                 joined = "●" if node["joined"] else "…"
                 table.add_row(

@@ -46,7 +46,9 @@ def write_report(town: Town, summary: dict[str, Any], verdict: Verdict, path: Pa
     sections = [
         _head(town, summary, verdict),
         f"<h2>{_t('link')}</h2><div class='card'>"
-        + charts.link_chart([(_name(node), _uplinks(town, node)) for node in town.nodes], outage, end, words, "l-")
+        + charts.link_chart(
+            [(_name(node), _uplinks(town, node)) for node in town.nodes], outage, end, words, "l-"
+        )
         + "</div>",
         _table(summary),
         f"<h2>{_t('energy')}</h2><p>{_t('energy_note')}</p><div class='card'>"
@@ -140,7 +142,9 @@ def _table(summary: dict[str, Any]) -> str:
     head = "".join(f"<th>{_t('column_' + key)}</th>" for key in keys)
     rows = ""
     for item in summary["nodes"]:
-        cells = [f"<code>{item[key]}</code>" if key == "dev_eui" else html.escape(str(item[key])) for key in keys]
+        cells = [
+            f"<code>{item[key]}</code>" if key == "dev_eui" else html.escape(str(item[key])) for key in keys
+        ]
         rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
     return f"<div class='card scroll' style='margin-top:12px'><table><tr>{head}</tr>{rows}</table></div>"
 

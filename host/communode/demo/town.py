@@ -161,7 +161,11 @@ class Town:
                 )
                 stations.append(plugged.enter_context(station))
             for name in sorted({node.board.name for node in self.nodes}):
-                group = [(node, station) for node, station in zip(self.nodes, stations, strict=True) if node.board.name == name]
+                group = [
+                    (node, station)
+                    for node, station in zip(self.nodes, stations, strict=True)
+                    if node.board.name == name
+                ]
                 self._flash_group(name, group, builds)
         self.flash_s = time.monotonic() - begun
 
@@ -204,10 +208,8 @@ class Town:
             self.readings = ReadingStore(out / "readings.sqlite")
             self.application = Application(self.readings)
             network = NetworkSettings(rx1_delay_s=1)
-            server = stack.enter_context(
-                ServerThread(store, network, on_uplink=self._on_uplink)
-            )
-            Gateway(
+            server = stack.enter_context(ServerThread(store, network, on_uplink=self._on_uplink))
+            gateway = Gateway(
                 GATEWAY_EUI,
                 self.air,
                 self.kernel,
@@ -216,6 +218,7 @@ class Town:
                 epoch_unix_s=epoch_s,
                 outages=[self.outage],
             )
+            stack.callback(gateway.close)
             stack.enter_context(
                 Capture(out / "capture.pcap", self.air, epoch_unix_s=epoch_s, observer="gateway")
             )
@@ -240,14 +243,21 @@ class Town:
     def _install(self, node: TownNode, store: Store, stack: ExitStack) -> None:
         identity = node.identity
         assert identity is not None
-        device = Device(node.dev_eui, identity.join_eui.hex(), identity.app_key, name=f"{node.profile.name}-{node.number + 1}")
+        device = Device(
+            node.dev_eui,
+            identity.join_eui.hex(),
+            identity.app_key,
+            name=f"{node.profile.name}-{node.number + 1}",
+        )
         store.add(device, replace=True)
         node.flash = stack.enter_context(FlashFile(node.flash_path, node.board.flash_size))
         drift = ((node.number * 7919 + self.settings.seed * 104729) % (2 * DRIFT_PPM + 1)) - DRIFT_PPM
         settings = BoardSettings(
             mac=node.mac, seed=self.settings.seed, drift_ppm=drift, radio_settings={"air": self.air}
         )
-        node.body = VirtualProcessorBoard(node.board, node.profile, node.flash, self.kernel, node.world, settings)
+        node.body = VirtualProcessorBoard(
+            node.board, node.profile, node.flash, self.kernel, node.world, settings
+        )
         console = os.open(node.log_path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         stack.callback(os.close, console)
@@ -276,7 +286,11 @@ class Town:
         """Show how far the day is, every ten virtual minutes."""
         self.progress(
             "time",
-            {"time_us": self.kernel.now_us(), "end_us": self.end_us, "nodes": [self._row(node) for node in self.nodes]},
+            {
+                "time_us": self.kernel.now_us(),
+                "end_us": self.end_us,
+                "nodes": [self._row(node) for node in self.nodes],
+            },
         )
         if self.kernel.now_us() < self.end_us:
             self.kernel.call_at(self.kernel.now_us() + HOUR_US // 6, self._tick)
@@ -299,7 +313,9 @@ class Town:
         for node in self.nodes:
             assert node.body is not None
             if node.body.violations:
-                raise CommunodeError("virtual.violation", board=node.board.name, violation=node.body.violations[0])
+                raise CommunodeError(
+                    "virtual.violation", board=node.board.name, violation=node.body.violations[0]
+                )
 
     # What came of it
 

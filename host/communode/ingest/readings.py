@@ -153,7 +153,9 @@ class ReadingStore:
                 if not known:
                     continue
                 added += 1
-                time = record.time.isoformat(timespec="seconds").replace("+00:00", "Z") if record.time else None
+                time = (
+                    record.time.isoformat(timespec="seconds").replace("+00:00", "Z") if record.time else None
+                )
                 self._database.executemany(
                     "INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [

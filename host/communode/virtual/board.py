@@ -13,7 +13,6 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from communode.boards import Board
@@ -132,7 +131,9 @@ class VirtualProcessorBoard:
         """Reset the processor and let it boot; the result is as for `power_on`."""
         self.halt()
         self._cause, self._wake = cause, wake
-        if cause != DEEP_SLEEP:  # on waking the boot loader skips the validation, and nothing was flashed since
+        if (
+            cause != DEEP_SLEEP
+        ):  # on waking the boot loader skips the validation, and nothing was flashed since
             fault = find_fault(self.flash, self.board.soc.bootloader_offset, self.board.chip)
             if fault is not None:
                 return fault
@@ -147,7 +148,9 @@ class VirtualProcessorBoard:
         self.boots.append((start_us, cause))
         self._run += 1
         self.stopped = False
-        self.processor = Processor(self.flash.path, self.console, run_main=self.run_main, heap=self.settings.heap)
+        self.processor = Processor(
+            self.flash.path, self.console, run_main=self.run_main, heap=self.settings.heap
+        )
         self.kernel.watch(self, self.processor)
         return None
 
@@ -261,7 +264,8 @@ class VirtualProcessorBoard:
             "ext0": chip != "esp32c3",
             "machine": f"Generic {MACHINES[chip]} module with {MACHINES[chip]}",
             "partitions": [
-                (part.type, part.subtype, part.offset, part.size, part.label, False) for part in self._partitions
+                (part.type, part.subtype, part.offset, part.size, part.label, False)
+                for part in self._partitions
             ],
         }
         self._answer(request, 0, 0, json.dumps(facts).encode())

@@ -100,7 +100,9 @@ class Zygote:
 class Processor:
     """One run of the processor, from reset to reset."""
 
-    def __init__(self, flash: Path, console: tuple[int, int], *, run_main: bool, heap: int = HEAP_BYTES) -> None:
+    def __init__(
+        self, flash: Path, console: tuple[int, int], *, run_main: bool, heap: int = HEAP_BYTES
+    ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket = ours
         self._buffer = bytearray()

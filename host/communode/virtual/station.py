@@ -36,7 +36,9 @@ class Station:
         self._boot_held = boot_held  # the BOOT button is held down: every reset leads to the loader
         self.end = end
         self._kernel = kernel
-        self._rom = RomLoader(board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud)
+        self._rom = RomLoader(
+            board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud
+        )
         self._circuit = ResetCircuit(self._reset_into, self._hold)
         self._in_rom = False
         self._raw = False  # the prompt is the raw REPL

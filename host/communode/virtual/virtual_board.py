@@ -82,6 +82,7 @@ class _Assembly:
         self.board = VirtualProcessorBoard(board, profile, self.flash, self.kernel, world, settings)
         self.end = _make_end(options)
         self.station = Station(self.board, self.end, self.kernel, boot_held=options.boot_held)
+        self.gateway: Gateway | None = None
         if options.gateway:
             self.gateway = Gateway(
                 "02" + mac.hex() + "01", self.air, self.kernel, options.gateway, realtime=True
@@ -95,6 +96,10 @@ class _Assembly:
 
     def close(self) -> None:
         self.station.close()
+        if self.gateway is not None:
+            self.gateway.close()
+        if isinstance(self.air, AirLink):
+            self.air.close()
         self.flash.close()
         if self._folder is not None:
             self._folder.cleanup()

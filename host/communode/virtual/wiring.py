@@ -33,7 +33,13 @@ ENODEV, EIO, ETIMEDOUT = 19, 5, 116
 class ChipEnvironment:
     """The board as its chips see it."""
 
-    def __init__(self, world: World, now: Callable[[], int], call_at: Callable[[int, Callable[[], None]], None], seed: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        now: Callable[[], int],
+        call_at: Callable[[int, Callable[[], None]], None],
+        seed: str,
+    ) -> None:
         self.world = world
         self.rng = random.Random(zlib.crc32(seed.encode()))
         self.now_us = now
@@ -80,7 +86,9 @@ class Wiring:
         for pair in (bus for bus in board.buses.values()):
             self._empty_bus(pair.kind, pair.pins)
         for sensor in profile.sensors if profile else ():
-            self._attach(sensor.driver, sensor.bus, sensor.power, sensor.settings, (faults or {}).get(sensor.driver))
+            self._attach(
+                sensor.driver, sensor.bus, sensor.power, sensor.settings, (faults or {}).get(sensor.driver)
+            )
 
     def _empty_bus(self, kind: str, pins: dict[str, int]) -> None:
         if kind == "i2c":
@@ -90,7 +98,9 @@ class Wiring:
         else:
             self.wire[pins["pin"]] = []
 
-    def _attach(self, driver: str, bus: str, power: str | None, settings: dict[str, Any], fault: str | None) -> None:
+    def _attach(
+        self, driver: str, bus: str, power: str | None, settings: dict[str, Any], fault: str | None
+    ) -> None:
         if driver == "battery":
             return
         if fault == "absent":
@@ -179,7 +189,9 @@ class Wiring:
         if ("spi", bus) not in self._buses:
             raise Violation(f"SPI {bus} is used before it is set up")
         wire_us = 2 + len(data) * 8_000_000 // self._buses["spi", bus][1]
-        selected = self._modes.get(self.board.radio.nss, 0) & OUTPUT and not self._levels.get(self.board.radio.nss, 1)
+        selected = self._modes.get(self.board.radio.nss, 0) & OUTPUT and not self._levels.get(
+            self.board.radio.nss, 1
+        )
         if not self.is_radio_bus(bus) or not selected:
             return b"\xff" * len(data), wire_us
         return self.radio.transfer(data), wire_us

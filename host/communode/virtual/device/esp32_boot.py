@@ -7,7 +7,6 @@ import gc
 import json
 import os as _os
 import sys as _sys
-import umachine as _umachine
 
 import link
 import ops

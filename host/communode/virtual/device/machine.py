@@ -3,9 +3,9 @@
 # Constants carry the values of that port. What a board does not have raises as it does there.
 
 import struct
+import time as _time
 
 import ops
-import time as _time
 import umachine as _unix
 from link import LINK as _link
 
@@ -93,12 +93,16 @@ class SPI:
     LSB = 1
     CONTROLLER = 1
 
-    def __init__(self, id, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None):
+    def __init__(
+        self, id, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None
+    ):
         self._bus = int(id) if id is not None else 9
         self._pins = [_pin_number(p) for p in (sck, mosi, miso)]
         self.init(baudrate, polarity=polarity, phase=phase)
 
-    def init(self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None):
+    def init(
+        self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None
+    ):
         for index, pin in enumerate((sck, mosi, miso)):
             if pin is not None:
                 self._pins[index] = _pin_number(pin)
