@@ -106,7 +106,7 @@ def open_data(security: Security, wire: bytes, next_fcnt: int) -> Data:
     fcnt = next_fcnt & ~0xFFFF | fcnt16
     if fcnt < next_fcnt:
         fcnt += 0x10000
-    if fcnt >> 32:
+    if fcnt >= 0xFFFFFFFF:  # the next one must still be a counter
         raise FrameError("counter")
     direction = m_hdr >> 5 & 1
     if crypto.data_mic(security.nwk, direction, addr, fcnt, wire[:size]) != wire[size:]:

@@ -123,6 +123,7 @@ class Runner:
         self._store = store
         self._entropy = entropy
         self._cache_save = getattr(store, "cache_save", None)
+        self._radio_used = True  # since it was last put to sleep; after power-up it is in standby
         self._unsafe = False  # flash does not hold what the MAC believes it does
         cache_load = getattr(store, "cache_load", None)
         if self._cache_save is None:
@@ -207,11 +208,13 @@ class Runner:
 
     def _settle(self, outcome: Outcome) -> None:
         """The radio sleeps, and what was learned is kept."""
-        try:
-            self._modem.sleep()
-        except RadioError as error:
-            if not outcome.sent:
-                outcome.code = error.code
+        if self._radio_used:
+            self._radio_used = False
+            try:
+                self._modem.sleep()
+            except RadioError as error:
+                if not outcome.sent:
+                    outcome.code = error.code
         self._save_cache()
 
     def _commit(self) -> None:
@@ -230,6 +233,7 @@ class Runner:
         if plan.commit or self._unsafe:
             self._commit()
         self._save_cache()
+        self._radio_used = True
         if self.mac.region.listen_us:
             self._await_silence(plan)
         modem.prepare_tx(plan.uplink, plan.wire, plan.power_dbm)
