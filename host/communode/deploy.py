@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""Deploy: bring the code of a board up to date, writing only what differs.
+
+By ``image`` the whole ``vfs`` partition is written (`communode.flash`). The other ways copy files that
+differ by SHA-256 over the console: ``repl`` with our own client, ``mpremote`` and ``ampy`` with those tools,
+for benches that standardise on them. Whatever the way, the board's hashes are compared afterwards, and only
+then is a deploy called done. Identity, MAC state and records are never touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from communode.errors import CommunodeError
+from communode.link.raw_repl import BoardError, RawRepl
+from communode.link.serial_port import open_port
+
+WAYS = ("repl", "image", "mpremote", "ampy")
+
+# Four kilobytes a piece: few round trips, and little of the board's memory.
+_PIECE = 4096
+
+# Prints the hash of every file that is ours to replace, as JSON; nothing else lives in these places. A
+# console that is not an ESP32's is left alone: its "/" would be somebody's file system.
+LIST_FILES = """
+import os, sys, json, hashlib, binascii
+if sys.platform != "esp32":
+    raise OSError("this is not an ESP32: " + sys.platform)
+def look(path):
+    for name, kind, *_ in os.ilistdir(path):
+        full = (path + "/" + name) if path != "/" else "/" + name
+        if kind == 0x4000:
+            if path != "/" or name == "node":
+                look(full)
+        elif path != "/" or name in ("boot.py", "main.py", "hardware.mpy"):
+            digest = hashlib.sha256()
+            with open(full, "rb") as stream:
+                while True:
+                    part = stream.read(1024)
+                    if not part:
+                        break
+                    digest.update(part)
+            found[full[1:]] = binascii.hexlify(digest.digest()).decode()
+found = {}
+look("/")
+print(json.dumps(found))
+"""
+
+
+Teller = Callable[[str, int], None]
+
+
+def _say_nothing(path: str, pct: int) -> None:
+    """A `Teller` for who does not want to know."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a board lacks, and what it has too much."""
+
+    write: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+def compare(wanted: dict[str, bytes], found: dict[str, str]) -> Difference:
+    """``wanted`` files against the hashes ``found`` on the board."""
+    changed = [path for path, data in wanted.items() if found.get(path) != hashlib.sha256(data).hexdigest()]
+    return Difference(tuple(sorted(changed)), tuple(sorted(set(found) - set(wanted))))
+
+
+def deploy(
+    port: str,
+    wanted: dict[str, bytes],
+    *,
+    via: str,
+    tell: Callable[[str, int], None] = lambda path, pct: None,
+) -> Difference:
+    """Make the board's files ``wanted`` (path -> bytes) by way ``via``; return what was different.
+
+    ``tell(path, pct)`` is called for each file. Raises ``deploy.*``, ``link.*`` or ``flash.*``. Ends with a
+    reset, so that the board runs the new code.
+    """
+    with _Console(port) as repl:
+        difference = compare(wanted, _hashes(repl))
+        _remove(repl, difference.remove)
+        _make_folders(repl, difference.write)
+        if via == "repl":
+            for number, path in enumerate(difference.write, start=1):
+                tell(path, 100 * number // len(difference.write))
+                _write(repl, path, wanted[path])
+    if via != "repl":
+        copy = {"mpremote": _copy_by_mpremote, "ampy": _copy_by_ampy}[via]
+        _copy_by_tool(copy, port, wanted, difference, tell)
+    with _Console(port) as repl:
+        left = compare(wanted, _hashes(repl))
+        if left.write or left.remove:
+            raise CommunodeError("deploy.differs", port=port, file=(left.write + left.remove)[0])
+        repl.send("import machine\nmachine.reset()")
+    return difference
+
+
+class _Console:
+    """The raw REPL of ``port`` for a ``with``; the port is free again afterwards."""
+
+    def __init__(self, port: str) -> None:
+        self._name = port
+
+    def __enter__(self) -> RawRepl:
+        self._port = open_port(self._name)
+        try:
+            self._repl = RawRepl(self._port, self._name).__enter__()
+        except BaseException:
+            self._port.close()
+            raise
+        return self._repl
+
+    def __exit__(self, *exc: object) -> None:
+        self._repl.__exit__(None, None, None)
+        self._port.close()
+
+
+def _run(repl: RawRepl, code: str, *, timeout_s: float = 30.0) -> bytes:
+    try:
+        return repl.run(code, timeout_s=timeout_s)
+    except BoardError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise CommunodeError("deploy.board_error", reason=last) from None
+
+
+def _hashes(repl: RawRepl) -> dict[str, str]:
+    found = json.loads(_run(repl, LIST_FILES))
+    return {str(path): str(digest) for path, digest in found.items()}
+
+
+def _remove(repl: RawRepl, paths: tuple[str, ...]) -> None:
+    if paths:
+        _run(repl, f"import os\nfor path in {list(paths)!r}:\n    os.remove('/' + path)\n")
+
+
+def _make_folders(repl: RawRepl, paths: tuple[str, ...]) -> None:
+    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents if parent.name}
+    if folders:
+        code = (
+            f"import os\nfor path in {sorted(folders)!r}:\n"
+            "    try:\n        os.mkdir('/' + path)\n    except OSError:\n        pass\n"
+        )
+        _run(repl, code)
+
+
+def _write(repl: RawRepl, path: str, data: bytes) -> None:
+    """Write one file beside its old version, and put it in place when it is complete."""
+    _run(repl, f"import os, binascii\nstream = open('/{path}.new', 'wb')")
+    for start in range(0, len(data), _PIECE):
+        piece = base64.b64encode(data[start : start + _PIECE]).decode()
+        _run(repl, f"stream.write(binascii.a2b_base64('{piece}'))")
+    _run(repl, f"stream.close()\nos.rename('/{path}.new', '/{path}')")
+
+
+Copier = Callable[[str, Path, str], list[str]]
+
+
+def _copy_by_mpremote(port: str, file: Path, path: str) -> list[str]:
+    return [sys.executable, "-m", "mpremote", "connect", port, "resume", "cp", str(file), f":/{path}"]
+
+
+def _copy_by_ampy(port: str, file: Path, path: str) -> list[str]:
+    return [sys.executable, "-m", "ampy.cli", "--port", port, "put", str(file), f"/{path}"]
+
+
+def _copy_by_tool(
+    copy: Copier,
+    port: str,
+    wanted: dict[str, bytes],
+    difference: Difference,
+    tell: Teller,
+) -> None:
+    """Copy the files that differ with a tool of its own process; its exit status decides."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, path in enumerate(difference.write, start=1):
+            tell(path, 100 * number // len(difference.write))
+            file = Path(folder, "file")
+            file.write_bytes(wanted[path])
+            command = copy(port, file, path)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            except subprocess.TimeoutExpired:
+                raise CommunodeError("link.silent", port=port) from None
+            if done.returncode:
+                said = (done.stderr or done.stdout).strip().splitlines() or ["-"]
+                raise CommunodeError("deploy.tool_failed", tool=command[2], file=path, reason=said[-1])
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a board says of itself."""
+
+    board: str
+    profile: str
+    body: str
+
+
+def ask_what_it_is(port: str) -> Node:
+    """What the board's own module ``hardware`` says; ``deploy.unknown_node`` if it has none."""
+    code = (
+        "import hardware, machine, json\n"
+        "print(json.dumps([hardware.BOARD['name'], hardware.PROFILE['name'], machine.unique_id()[0]]))\n"
+    )
+    with _Console(port) as repl:
+        try:
+            board, profile, first = json.loads(repl.run(code, timeout_s=30))
+        except (BoardError, ValueError):
+            raise CommunodeError("deploy.unknown_node", port=port) from None
+    return Node(board, profile, "virtual" if first & 0x02 else "device")
