@@ -94,6 +94,7 @@ class FakeModem:
 
     min_power_dbm = -9
     max_power_dbm = 22
+    rx_latency_us = 100
 
     def __init__(self, clock: VirtualClock, air: Air) -> None:
         self.clock = clock
@@ -143,7 +144,7 @@ class FakeModem:
 
     def start_rx(self) -> int:
         assert self._window is not None
-        self.clock.time_us += 100
+        self.clock.time_us += self.rx_latency_us
         self._opened_us = self.clock.time_us
         self._opened += 1
         self.air.windows.append((self._opened_us, self._window[1], self._window[0]))

@@ -310,7 +310,7 @@ class Runner:
         lead_us = self.lead_us
         symbol_us = symbol_time_us(rx.spreading_factor, rx.bandwidth_hz)
         symbols = _MIN_SYMBOLS - (lead_us + 2 * error_us) // -symbol_us
-        opening = clock.ticks_add(nominal, -lead_us - error_us)
+        opening = clock.ticks_add(nominal, -lead_us - error_us - modem.rx_latency_us)
         # The window before this one took its time: the other end of a preamble may still be caught, not more.
         if clock.ticks_diff(opening, clock.ticks_us()) < -lead_us:
             return None
