@@ -9,7 +9,8 @@ STUBS := build/stubs/.ready
 N ?= 1
 
 # Tests about the repository itself: quick, and the first to run.
-HOUSE := $(addprefix tests/unit/test_, import_direction.py messages.py spdx.py readme.py pyproject.py)
+HOUSE := $(addprefix tests/unit/test_, import_direction.py messages.py spdx.py pyproject.py)
+READMES := README.md CONTRIBUTING.md boards/virtual/README.md
 
 .PHONY: help demo test check bench nightly clean
 
@@ -47,6 +48,7 @@ check: $(READY) $(STUBS)
 	$(BIN)/mypy
 	$(BIN)/python tools/device_types.py build/stubs
 	$(BIN)/python -m pytest -q $(HOUSE)
+	$(BIN)/python tools/readme_blocks.py $(READMES)
 
 bench: $(READY)
 	$(BIN)/python -m pytest -q -p no:cacheprovider -s tests/benchmarks --out build/bench

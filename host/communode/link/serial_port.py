@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import serial
 
 from communode.errors import CommunodeError
@@ -18,7 +20,7 @@ def open_port(port: str, *, baud: int = CONSOLE_BAUD, timeout_s: float = 0.2) ->
     """
     check_port(port)
     try:
-        options = {} if "://" in port else {"exclusive": True}
+        options: dict[str, Any] = {} if "://" in port else {"exclusive": True}
         opened: serial.SerialBase = serial.serial_for_url(port, baudrate=baud, timeout=timeout_s, **options)
         return opened
     except serial.SerialException as error:
