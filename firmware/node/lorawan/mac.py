@@ -19,7 +19,7 @@
 from micropython import const
 
 from ..radio.modem import LoraParameters
-from . import commands, crypto, frame
+from . import backoff, commands, crypto, frame
 from .exchange import Downlink, Joined, MacError, Plan, Wait
 from .session import FCNT_BLOCK, Session, sequence_of
 
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 # RP 2.2 (RECEIVE_DELAY2 is one second after RECEIVE_DELAY1, JOIN_ACCEPT_DELAY2 likewise)
 _JOIN_DELAY_S = const(5)
-_ADR_ACK_LIMIT = const(64)
-_ADR_ACK_DELAY = const(32)
-
-_HOUR_MS = const(3600000)
 # The first join-request comes at a random moment of this span: nodes get power together, not at random.
 _FIRST_JOIN_SPREAD_MS = const(4000)
 
@@ -160,7 +156,7 @@ class Mac:
         plan = self._channel_plan(wire, data_rate, mask, now, True)
         if isinstance(plan, Wait):
             return plan
-        held = self._join_backoff(now, plan.airtime_us // 1000 + 1)
+        held = backoff.join_wait_ms(session, now, plan.airtime_us // 1000 + 1)
         if held:
             return Wait(held, "join_backoff")
         plan.rx1_delay_us = _JOIN_DELAY_S * 1000000
@@ -203,7 +199,7 @@ class Mac:
             f_port, payload = 0, options
         f_opts = options if f_port != 0 else b""
         f_ctrl = session.adr * frame.ADR | session.ack_pending * frame.ACK
-        if session.adr and session.adr_ack_cnt >= _ADR_ACK_LIMIT:
+        if session.adr and session.adr_ack_cnt >= backoff.ADR_ACK_LIMIT:
             f_ctrl |= frame.ADR_ACK_REQ
         m_hdr = frame.CONFIRMED_UP if confirmed else frame.UNCONFIRMED_UP
         # Built before it is known whether it may go: a frame that has to wait changes nothing.
@@ -243,8 +239,7 @@ class Mac:
             return
         now = session.time_ms(now_ms)
         if self._joining:
-            # Random, and longer with every attempt: 5 s to 10 s, ... 320 s to 640 s (TR007-1.1 4.8)
-            pause = 5000 << min(session.join_attempts, 7) - 1
+            pause = backoff.join_pause_ms(session)
             session.quiet_until_ms = max(session.quiet_until_ms, now + pause + self._draw(pause))
         elif self._confirmed:  # RETRANSMIT_TIMEOUT, RP 2.2
             session.quiet_until_ms = max(session.quiet_until_ms, now + 1000 + self._draw(2000))
@@ -253,7 +248,7 @@ class Mac:
         """After the last repetition of an uplink, sent or given up: the ADR back-off."""
         self._left = 0
         if not self._heard:
-            self._back_off()
+            backoff.step_down(self.session)
 
     # --- what was received ------------------------------------------------------------------------------
 
@@ -439,44 +434,6 @@ class Mac:
             silence_us = plan.airtime_us << session.max_duty_cycle
             session.quiet_until_ms = now + silence_us // 1000 + 1
             plan.commit = True
-
-    def _join_backoff(self, now: int, airtime_ms: int) -> int:
-        """How long join-requests are held back (TR007-1.1 4.8): 36 s in the first hour, 36 s in the ten after
-        it, then 8.7 s a day."""
-        session = self.session
-        hours = (now - session.join_epoch_ms) // _HOUR_MS
-        if hours < 11:
-            period, limit, until = (0, 36000, 1) if hours < 1 else (1, 36000, 11)
-        else:
-            days = (hours - 11) // 24
-            period, limit, until = 2 + days, 8700, 11 + 24 * (days + 1)
-        period &= 0xFFFF
-        if period != session.join_period:
-            session.join_period = period
-            session.join_airtime_ms = 0
-        if session.join_airtime_ms + airtime_ms <= limit:
-            return 0
-        return session.join_epoch_ms + until * _HOUR_MS - now
-
-    def _back_off(self) -> None:
-        """Count an uplink nobody answered, and step down the ADR ladder (L2 4.3.1.1)."""
-        session = self.session
-        region = self.region
-        count = min(session.adr_ack_cnt + 1, 0xFFFF)
-        session.adr_ack_cnt = count
-        if not session.adr or count < _ADR_ACK_LIMIT + _ADR_ACK_DELAY or count % _ADR_ACK_DELAY:
-            return
-        if session.power_index:
-            session.power_index = 0
-        elif session.data_rate > region.lowest_rate(session):
-            session.data_rate -= 1
-            while not region.payload_limit(session, session.data_rate):  # ends at the lowest
-                session.data_rate -= 1
-        elif session.nb_trans != 1 or not region.defaults_enabled(session):
-            session.nb_trans = 1
-            region.enable_defaults(session)
-        else:
-            session.lost = True  # nothing is left to try but to join again (TR007-1.1 4.3)
 
 
 def _ones(mask: int) -> int:
