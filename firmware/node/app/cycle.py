@@ -137,11 +137,10 @@ class Cycle:
             return pack_record(time_s, flags, record[5:])
         return record
 
-    def compose(self) -> "uplink.UplinkWriter":
+    def compose(self, ask: bool) -> "uplink.UplinkWriter":
         """The next payload: as many records as fit."""
         delivery = self.delivery
         next_id = self.journal.next_id
-        ask = delivery.wants_answer(next_id) and delivery.may_ask(self.clock.now_ms())
         writer = uplink.UplinkWriter(
             self.node.profile["id"],
             self.journal.generation,
@@ -165,12 +164,13 @@ class Cycle:
             if not self.delivery.may_send(self.clock.now_ms()):
                 print("send: the day's airtime is used up")
                 return
-            writer = self.compose()
+            ask = self.delivery.wants_answer(self.journal.next_id) and self.delivery.may_ask(self.clock.now_ms())
+            if self._sync_is_due() or ask:
+                self.runner.mac.request_device_time()  # before asking for room: it takes one byte of it
+            writer = self.compose(ask)
             payload = writer.to_bytes()
             if not payload and self.memory.offset_ms:
                 return
-            if self._sync_is_due() or writer.ask:
-                self.runner.mac.request_device_time()
             outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
             self.report("send", outcome)
             if outcome.code != "sent":

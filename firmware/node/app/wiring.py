@@ -7,7 +7,7 @@
 from micropython import const
 
 from ..hal import bus, sleep
-from ..hal.clock import Clock
+from ..hal.clock import Clock, NappingClock
 from ..hal.flash import PartitionRegion
 from ..hal.identity import read_identity
 from ..hal.retained import Retained, RetainedCell
@@ -154,7 +154,7 @@ class Node:
             gain_db,
         )
         store = MacStore(state, RetainedCell(self.retained, RTC_MAC))
-        return Runner(mac, self.make_modem(), self.clock, store, urandom)
+        return Runner(mac, self.make_modem(), NappingClock(), store, urandom, NappingClock.RC_PPM)
 
 
 def _package() -> str:

@@ -12,10 +12,10 @@ import struct
 
 from micropython import const
 
-_FORMAT = "<IIIqiqi16s"
-SIZE = const(52)
+_FORMAT = "<IIIIBqiqi16s"
+SIZE = const(57)
 SPAN = const(128)  # records that one acknowledgement can speak of
-ASK_AFTER = const(15)  # unsettled records after which a frame asks
+ASK_AFTER = const(18)  # records after which a frame asks: eight a day at ten minutes, with room for lost ones
 
 _DAY_MS = const(86400000)
 AIRTIME_MS_A_DAY = const(30000)
@@ -28,6 +28,8 @@ class Delivery:
     def __init__(self, first_id: int, now_ms: int = 0) -> None:
         self.floor = first_id  # all below are settled
         self.sent = first_id  # all below were sent at least once
+        self._answered = first_id  # next id when the last answer came
+        self._deeper = False  # records below the window of the last answer are missing, too
         self._missing_from = first_id
         self._missing = bytearray(16)  # bit i: record _missing_from + i is known to be missing
         self._airtime_at_ms = now_ms
@@ -41,6 +43,8 @@ class Delivery:
             _FORMAT,
             self.floor,
             self.sent,
+            self._answered,
+            self._deeper,
             self._missing_from,
             self._airtime_at_ms,
             self._airtime_ms,
@@ -59,6 +63,8 @@ class Delivery:
         (
             self.floor,
             self.sent,
+            self._answered,
+            deeper,
             self._missing_from,
             airtime_at_ms,
             self._airtime_ms,
@@ -67,6 +73,7 @@ class Delivery:
             missing,
         ) = struct.unpack(_FORMAT, data)
         self._missing = bytearray(missing)
+        self._deeper = bool(deeper)
         self._airtime_at_ms = min(airtime_at_ms, now_ms)
         self._answers_at_ms = min(answers_at_ms, now_ms)
         return True
@@ -102,15 +109,15 @@ class Delivery:
 
     def wants_answer(self, next_id: int) -> bool:
         """Whether it is time to ask what the server has."""
-        return next_id - self.floor >= ASK_AFTER or self.any_missing()
+        return next_id - self._answered >= ASK_AFTER or (self._deeper and not self.any_missing())
 
     def any_missing(self) -> bool:
         """Whether a record is known to be missing and not yet sent again."""
         return any(self._missing)
 
-    def queue(self, next_id: int, limit: int) -> list:
+    def queue(self, next_id: int, limit: int) -> "list[int]":
         """At most `limit` ids to send now: new ones, then missing ones, each newest first."""
-        ids = []
+        ids: list[int] = []
         record_id = next_id - 1
         while record_id >= self.sent and len(ids) < limit:
             ids.append(record_id)
@@ -122,7 +129,7 @@ class Delivery:
                 ids.append(self._missing_from + index)
         return ids
 
-    def mark_sent(self, ids: list) -> None:
+    def mark_sent(self, ids: "list[int]") -> None:
         """These ids were on the air (or can never be): they wait for the next answer.
 
         New records go newest first: older new ones that did not fit stay unsettled below `sent`; the next
@@ -143,6 +150,8 @@ class Delivery:
         if base > next_id or start < base or start + count > next_id or count > SPAN:
             return False
         self.floor = max(self.floor, base)
+        self._answered = next_id
+        self._deeper = start > base
         self._missing_from = start
         self._missing = bytearray(16)
         for index in range(count):

@@ -53,7 +53,7 @@ JOIN_EUI = bytes.fromhex("02c0ffee00000001")
 GATEWAY_EUI = "02c0ffeefffe0001"
 LOSS = 0.10
 DRIFT_PPM = 300  # residual error of the RC oscillators, drawn within +- this
-DRAIN_HOURS = 6  # at most so much longer a node may run to deliver what the air has lost
+DRAIN_HOURS = 24  # at most so much longer a node may run to deliver what the air has lost
 
 Progress = Callable[[str, dict[str, Any]], None]
 

@@ -33,6 +33,7 @@ from communode.virtual.wiring import EIO, ENODEV, ChipEnvironment, Wiring
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 1, 2, 3, 4, 5  # machine.reset_cause() of the ESP32 port
 TIMER_WAKE, EXT0_WAKE = 4, 2
 RTC_MEMORY = 2048
+LARGEST_SKEW = 1 << 40  # offset on the wire, where negative values are errors
 GPIOS = {"esp32": 40, "esp32s3": 49, "esp32c3": 22}
 MACHINES = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}
 
@@ -91,6 +92,7 @@ class VirtualProcessorBoard:
         self._wake = 0
         self._wake_pins: tuple[int, bytes] = (0, b"")
         self._awake_since = self.time_us
+        self._skew_us = 0  # what light sleep lasted longer than the RC oscillator believes, since _rtc_at_us
         self._run = 0  # counts processor runs, so that late timers of an earlier run do nothing
         self._watchdog_ms = 0
         self._watchdog_us = 0
@@ -113,6 +115,10 @@ class VirtualProcessorBoard:
             name=self.settings.mac.hex(),
             antenna_gain_dbi=radio.antenna_gain_dbi,
             feeder_loss_db=radio.feeder_loss_db,
+            tcxo_mv=radio.tcxo_mv,
+            tx_enable=radio.tx_enable is not None,
+            rx_enable=radio.rx_enable is not None,
+            **({"dio2_rf_switch": radio.dio2_rf_switch} if radio.chip == "sx1262" else {}),
             **self.settings.radio_settings,
         )
         return chip
@@ -122,7 +128,7 @@ class VirtualProcessorBoard:
     def power_on(self) -> str | None:
         """Apply power. Return what keeps the chip from booting what is in flash, or None when it boots."""
         self._rtc_memory = b""
-        self._rtc_us, self._rtc_at_us = 0, self.kernel.now_us()
+        self._rtc_us, self._rtc_at_us, self._skew_us = 0, self.kernel.now_us(), 0
         self.radio.power(False)
         self.radio.power(True)
         return self.boot(POWER_ON)
@@ -185,8 +191,9 @@ class VirtualProcessorBoard:
         level, pins = self._wake_pins
         asked_us = asked_ms * 1000 if asked_ms else 1 << 55
         lasts_us = int(asked_us * (1 + self.settings.drift_ppm / 1e6))
-        self._rtc_us += now - self._rtc_at_us + asked_us
+        self._rtc_us += now - self._rtc_at_us - self._skew_us + asked_us
         self._rtc_at_us = now + lasts_us
+        self._skew_us = 0
         wake_us = now + lasts_us
         self.time_us = wake_us
         if not self.may_wake(wake_us):
@@ -253,7 +260,7 @@ class VirtualProcessorBoard:
             "costs": processor,
             "realtime": self.kernel.realtime,
             "base_us": self.kernel.base_us if isinstance(self.kernel, RealtimeKernel) else 0,
-            "rtc_us": self._rtc_us + self.time_us - self._rtc_at_us,
+            "rtc_us": self._rtc_us + self.time_us - self._rtc_at_us - self._skew_us,
             "rtc_at_us": self.time_us,
             "cause": self._cause,
             "wake": self._wake,
@@ -417,6 +424,7 @@ class VirtualProcessorBoard:
     def _rtc_set(self, request: Request) -> None:
         (self._rtc_us,) = struct.unpack("<q", request.data)
         self._rtc_at_us = self.time_us
+        self._skew_us = 0
         self._answer(request)
 
     def _random(self, request: Request) -> None:
@@ -428,16 +436,18 @@ class VirtualProcessorBoard:
     def _light_sleep(self, request: Request) -> None:
         (asked_ms,) = struct.unpack("<Q", request.data[:8])
         lasts_us = int(asked_ms * 1000 * (1 + self.settings.drift_ppm / 1e6))
+        skew_us = lasts_us - asked_ms * 1000
+        self._skew_us += skew_us
         self.ledger.spend("light_sleep", lasts_us)
         self._awake_since += lasts_us
         if not self.kernel.realtime:
-            self._answer(request, 0, lasts_us)
+            self._answer(request, LARGEST_SKEW + skew_us, lasts_us)
             return
         run = self._run
 
         def answer() -> None:
             if run == self._run and self.processor is not None:
-                self.processor.answer(request, 0, self.kernel.now_us())
+                self.processor.answer(request, LARGEST_SKEW + skew_us, self.kernel.now_us())
 
         self.kernel.call_at(self.kernel.now_us() + lasts_us, answer)
 

@@ -26,6 +26,8 @@ DEEPSLEEP = 4
 BOOT = {}  # what the board said at boot: reset cause, wake reason, MAC, chip, gpio count
 _IRQ = []  # the armed pins' handlers: [(pin, handler)]
 
+_LARGEST_SKEW = 1 << 40  # negative values are errors on the wire
+
 Signal = _unix.Signal
 
 
@@ -415,7 +417,7 @@ def deepsleep(time_ms=0):
 
 
 def lightsleep(time_ms=0):
-    _link.call(ops.LIGHT_SLEEP, 0, 0, struct.pack("<Q", int(time_ms)))
+    _time.SKEW[0] += _link.call(ops.LIGHT_SLEEP, 0, 0, struct.pack("<Q", int(time_ms))) - _LARGEST_SKEW
 
 
 sleep = lightsleep

@@ -10,14 +10,15 @@ _EPOCH_2000 = 946684800
 
 TICK_US = 6  # set at boot from the cost table: one ticks call and the loop around it
 RTC = [0, 0]  # RTC microseconds (epoch 2000) at local time RTC[1]
+SKEW = [0]  # what light sleep lasted longer than its RC oscillator believes: ticks and RTC do not know it
 ARMED = []  # called with the remaining microseconds while sleeping: timers and interrupts
 
 
 def _now():
     if _link.realtime:
-        return _unix.time_ns() // 1000 - _link.base_us
+        return _unix.time_ns() // 1000 - _link.base_us - SKEW[0]
     _link.time_us += TICK_US
-    return _link.time_us
+    return _link.time_us - SKEW[0]
 
 
 def ticks_us():
@@ -52,7 +53,7 @@ def sleep_us(us):
     if _link.realtime:
         _unix.sleep_us(max(0, end - _now()))
     else:
-        _link.time_us = max(end, _link.time_us)
+        _link.time_us = max(end + SKEW[0], _link.time_us)
 
 
 def sleep_ms(ms):
