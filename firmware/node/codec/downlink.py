@@ -2,7 +2,8 @@
 # Acknowledgement of records (downlink, FPort 3). Pure. SPEC.md, "Acknowledgement".
 #
 # 0x01, generation u16, base u24 (all ids below are stored), start u24, count u8, bitmap: bit i of byte i // 8
-# set = record start + i is stored. All ids from start + count to the newest that the server heard of are stored.
+# set = record start + i is stored. All ids from start + count to the newest that the server heard of are
+# stored.
 
 from micropython import const
 
@@ -12,7 +13,7 @@ MAX_COUNT = const(128)
 _HEAD = const(10)
 
 
-def encode_acknowledgement(generation: int, base: int, start: int, have: list) -> bytes:
+def encode_acknowledgement(generation: int, base: int, start: int, have: "list[bool]") -> bytes:
     """`have[i]` says whether record start + i is stored; at most 128 of them."""
     if len(have) > MAX_COUNT:
         raise ValueError("at most 128 records fit")
@@ -30,7 +31,7 @@ def encode_acknowledgement(generation: int, base: int, start: int, have: list) -
     return head + bytes(bitmap)
 
 
-def decode_acknowledgement(payload: bytes) -> tuple:
+def decode_acknowledgement(payload: bytes) -> "tuple[int, int, int, int, bytes]":
     """(generation, base, start, count, bitmap). Raises ValueError for anything else."""
     if len(payload) < _HEAD or payload[0] != ACKNOWLEDGE:
         raise ValueError("not an acknowledgement")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # One record as bytes: time, uncertainty, then each value of the profile in its bits. Pure.
 #
-# The same bytes lie in the journal and travel in an uplink (there with the time shortened): SPEC.md, "Record".
+# The same bytes lie in the journal and travel in an uplink (there with the time shortened): SPEC.md,
+# "Record".
 # Values are integers in the base units of schema/quantities.py.
 
 import struct
@@ -11,12 +12,18 @@ from micropython import const
 from ..schema.quantities import ABSENT, CLAMPED, GOOD, QUALITY_BITS, QUANTITIES
 from .bits import BitReader, BitWriter
 
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    Codes = tuple[int, ...]  # quantity codes, in the profile's order
+    Readings = dict[int, tuple[int | None, int]]  # {code: (value in base units, quality)}
+
 UNSYNCED = const(0x10)  # the time counts from the node's power-on, not from 2000
 HEAD = const(5)
 
 
-def pack_values(quantities: tuple, readings: dict) -> bytes:
-    """The body: for each code of `quantities` its quality, then its value; `readings` is {code: (value, quality)}.
+def pack_values(quantities: "Codes", readings: "Readings") -> bytes:
+    """The body: for each code of `quantities` its quality, then its value.
 
     A value outside its packed range is clamped and says so; a missing one is ABSENT and all ones.
     """
@@ -37,7 +44,7 @@ def pack_values(quantities: tuple, readings: dict) -> bytes:
     return writer.to_bytes()
 
 
-def body_size(quantities: tuple) -> int:
+def body_size(quantities: "Codes") -> int:
     """Bytes of a packed body."""
     bits = 0
     for code in quantities:
@@ -45,10 +52,10 @@ def body_size(quantities: tuple) -> int:
     return (bits + 7) // 8
 
 
-def unpack_values(quantities: tuple, body: bytes) -> dict:
+def unpack_values(quantities: "Codes", body: bytes) -> "Readings":
     """{code: (value or None, quality)}; raises ValueError when `body` is too short."""
     reader = BitReader(body)
-    readings = {}
+    readings: Readings = {}
     for code in quantities:
         _, _, _, low, step, bits = QUANTITIES[code]
         quality = reader.take(QUALITY_BITS)

@@ -11,6 +11,13 @@ from micropython import const
 
 from .record import HEAD, body_size, unpack_values
 
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .record import Codes
+
 F_PORT = const(2)
 VERSION = const(1)
 MAX_RECORDS = const(16)
@@ -30,9 +37,9 @@ class UplinkWriter:
         self._head = (profile_id, generation, floor, ask)
         self.ask = ask
         self._room = limit - (_HEAD + 3 if ask else _HEAD)
-        self._parts = []
+        self._parts: list[bytes] = []
         self._last = (0, 0)
-        self.ids = []
+        self.ids: list[int] = []
 
     def add(self, record_id: int, record: bytes) -> bool:
         """Take one record (older than those before); False when it does not fit or is too far back."""
@@ -69,7 +76,7 @@ class UplinkWriter:
         return head + b"".join(self._parts)
 
 
-def decode(payload: bytes, quantities_of: "object") -> dict:
+def decode(payload: bytes, quantities_of: "Callable[[int], Codes]") -> "dict[str, object]":
     """Read a readings uplink; `quantities_of(profile_id)` gives the codes. Raises ValueError with the reason.
 
     {profile, generation, newest, ask, floor, records: [{id, time_s, flags, readings}]}

@@ -4,6 +4,6 @@
 import binascii
 
 
-def crc32(data: bytes, start: int = 0) -> int:
+def crc32(data: "bytes | bytearray", start: int = 0) -> int:
     """CRC-32 of `data`, continued from `start`."""
     return binascii.crc32(data, start) & 0xFFFFFFFF

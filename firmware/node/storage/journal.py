@@ -15,6 +15,26 @@ from micropython import const
 
 from .crc import crc32
 
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    Position = tuple[int, int, int]  # generation, next id, next slot
+    Found = tuple[int, int, int]  # record id, generation, part
+
+    class Region:
+        """Handed in: raw flash of ``size`` bytes in sectors of 4096; offsets and lengths in bytes.
+
+        ``read`` fills the buffer; ``program`` needs erased flash and stays inside a sector; ``erase`` lifts
+        the sector at the offset. Each raises OSError when the flash fails.
+        """
+
+        size: int
+
+        def read(self, offset: int, buffer: bytearray) -> None: ...
+        def program(self, offset: int, data: "bytes | bytearray") -> None: ...
+        def erase(self, offset: int) -> None: ...
+
+
 SLOT = const(32)
 PART = const(22)
 _SECTOR = const(4096)
@@ -23,9 +43,9 @@ MAX_PARTS = const(15)
 
 
 class Journal:
-    """Records over `region`: `read(offset, buffer)`, `program(offset, data)`, `erase(offset)`, `size`."""
+    """Records over `region`, at least two sectors."""
 
-    def __init__(self, region: "object", generation: int, hint: "tuple | None" = None) -> None:
+    def __init__(self, region: "Region", generation: int, hint: "Position | None" = None) -> None:
         """`hint` is `position` of before a deep sleep. `generation` names a journal that starts empty."""
         self._region = region
         self._sectors = region.size // _SECTOR
@@ -39,11 +59,11 @@ class Journal:
             self.generation, self.next_id, self._slot = hint
 
     @property
-    def position(self) -> tuple:
+    def position(self) -> "Position":
         """Generation, next id and next slot: keep it over deep sleep, never over a power loss."""
         return self.generation, self.next_id, self._slot
 
-    def _read(self, slot: int) -> "tuple | None":
+    def _read(self, slot: int) -> "Found | None":
         """Id, generation, part of a valid slot (its bytes stay in the buffer), else None."""
         buffer = self._buffer
         self._region.read(slot * SLOT, buffer)

@@ -4,16 +4,24 @@
 # Not a file system. A record is appended; the newest valid one of its kind counts; a full sector is left
 # for the next that holds no newest record of any kind, which is erased first.
 # After a power loss the rest of the current sector may be torn, and erased flash need not read 0xFF (flash
-# encryption), so nothing is ever judged by being blank: the first write after a cold start opens a new sector.
+# encryption), so nothing is ever judged by being blank: the first write after a cold start opens a new
+# sector.
 #
-# record: magic u16, kind u8, 0 u8, length u16, 0 u16, sequence u32, crc u32 (of all before and the payload),
-# payload, padding to 32 bytes. SPEC.md, "The state region".
+# record: magic u16, kind u8, 0 u8, length u16, 0 u16, sequence u32, crc u32 (of all before and the
+# payload), payload, padding to 32 bytes. SPEC.md, "The state region".
 
 import struct
 
 from micropython import const
 
 from .crc import crc32
+
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    from .journal import Region
+
+    Found = tuple[int, int, int]  # sequence, offset, length
 
 _MAGIC = const(0xC0DE)
 _HEADER = "<HBBHHI"
@@ -24,13 +32,13 @@ MAX_PAYLOAD = const(1024)
 
 
 class StateLog:
-    """Records by kind over `region`: `read(offset, buffer)`, `program(offset, data)`, `erase(offset)`, `size`."""
+    """Records by kind over `region`, which needs more sectors than there are kinds."""
 
-    def __init__(self, region: "object", hint: int = -1) -> None:
-        """`hint` is `position` of before a deep sleep: flash is as it was left, and appending goes on there."""
+    def __init__(self, region: "Region", hint: int = -1) -> None:
+        """`hint` is `position` of before a deep sleep: flash is as it was left, appending goes on there."""
         self._region = region
         self._sectors = region.size // _SECTOR
-        self._found = {}  # kind: (sequence, offset, length)
+        self._found: dict[int, Found] = {}
         self._sequence = 0
         self._sector = 0
         self._end = _SECTOR  # where the next record goes; the sector's end = open a new one
@@ -43,7 +51,8 @@ class StateLog:
         """Where the next record goes: keep it over deep sleep, never over a power loss."""
         return self._sector * _SECTOR + self._end if self._end < _SECTOR else -1
 
-    def _header(self, offset: int) -> "tuple | None":
+    def _header(self, offset: int) -> "tuple[int, int, int] | None":
+        """Kind, sequence and length of a valid record, else None."""
         head = bytearray(_SIZE)
         self._region.read(offset, head)
         magic, kind, _, length, _, sequence = struct.unpack_from(_HEADER, head)
