@@ -83,7 +83,7 @@ class Words:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as SVG without XML prologue; ids made unique by the caller's order do not clash: none are used."""
+    """The figure as SVG, without the XML prologue, as wide as its place."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = text.getvalue()
@@ -171,7 +171,7 @@ def link_chart(
     for index, (_, uplinks) in enumerate(rows):
         for received, colour in ((True, GREEN), (False, RED)):
             hours = [hour for hour, got in uplinks if got == received]
-            label = (words.received if received else words.lost) if index == 0 else None
+            label = (words.received if received else words.lost) if index == 0 else ""  # one legend for all
             axes.vlines(hours, index - 0.34, index + 0.34, color=colour, lw=1.0, label=label)
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -30,9 +30,11 @@ h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:36px 0 10px}p{margin:4
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(440px,1fr));gap:12px}
 .card svg,.legend svg{display:block;width:100%;height:auto}
 .legend{max-width:860px;margin:4px auto 8px}
-table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);
-white-space:nowrap}th{color:var(--soft);font-weight:600;font-size:13px;white-space:normal}
-th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}tr:last-child td{border-bottom:0}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:right;padding:6px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
+th{color:var(--soft);font-weight:600;font-size:13px;white-space:normal}
+th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}
+tr:last-child td{border-bottom:0}
 code{font:13px ui-monospace,"DejaVu Sans Mono",monospace}.scroll{overflow-x:auto}
 footer{margin-top:40px;color:var(--soft);font-size:13px}ul{color:#c2302c}
 """
@@ -57,12 +59,13 @@ def write_report(town: Town, summary: dict[str, Any], verdict: Verdict, path: Pa
         f"<h2>{_t('quantities')}</h2><div class='legend'>{charts.legend(words, 'g-')}</div>",
     ]
     for node in town.nodes:
-        cards = [
-            f"<div class='card'>{charts.quantity_chart(series, outage, end, words, f'q{node.number}-{index}-')}</div>"
+        drawn = [
+            charts.quantity_chart(series, outage, end, words, f"q{node.number}-{index}-")
             for index, series in enumerate(_series(town, node))
         ]
         sections.append(f"<h2>{html.escape(_name(node))} · {html.escape(node.board.title)}</h2>")
-        sections.append(f"<div class='charts'>{''.join(cards)}</div>" if cards else f"<p>{_t('nothing')}</p>")
+        cards = "".join(f"<div class='card'>{chart}</div>" for chart in drawn)
+        sections.append(f"<div class='charts'>{cards}</div>" if cards else f"<p>{_t('nothing')}</p>")
     sections.append(f"<footer>communode {__version__} · {_t('footer')}</footer>")
     page = (
         f"<!doctype html><html lang='{language()}'><head><meta charset='utf-8'>"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from communode.boards import Board, load_board
 from communode.build import Build, build
@@ -42,6 +42,9 @@ from communode.virtual.ledger import EnergyLedger
 from communode.virtual.medium import Transmission
 from communode.virtual.virtual_board import VirtualBoard, default_mac
 from communode.virtual.world import World
+
+if TYPE_CHECKING:
+    from communode.node.storage.journal import Region
 
 HOUR_US = 3_600_000_000
 KINDS = (
@@ -99,7 +102,7 @@ class TownNode:
         """The node's own journal, read from its flash by the firmware's own code."""
         assert self.flash is not None
         part = next(part for part in read_partitions(self.flash) if part.label == "journal")
-        return Journal(_Region(self.flash, part.offset, part.size), 0)
+        return Journal(cast("Region", _Region(self.flash, part.offset, part.size)), 0)
 
 
 class _Region:

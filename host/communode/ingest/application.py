@@ -31,7 +31,7 @@ class Application:
         self.rejected: list[str] = []
 
     def take(self, event: dict[str, Any]) -> Answer | None:
-        """Handle an ``up`` event. Payloads that cannot be read are noted in ``rejected`` and change nothing."""
+        """Handle an ``up`` event. An unreadable payload is noted in ``rejected`` and changes nothing."""
         if event.get("fPort") != uplink.F_PORT or not event.get("data"):
             return None
         dev_eui = event["deviceInfo"]["devEui"]

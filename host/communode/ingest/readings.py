@@ -58,7 +58,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Record:
-    """One sampling of a node. ``time`` is None where the node never knew the time; it is right to ``uncertainty_s``."""
+    """One sampling. ``time`` is right to ``uncertainty_s``, and None where the node never knew the time."""
 
     generation: int
     number: int
@@ -102,7 +102,7 @@ def quantities_of(profile_id: int) -> tuple[int, ...]:
 def decode_readings(payload: bytes) -> Report:
     """Decode a readings uplink (FPort 2). `CommunodeError` ``payload.bad`` says what is wrong with it."""
     try:
-        decoded = uplink.decode(payload, quantities_of)
+        decoded: dict[str, Any] = uplink.decode(payload, quantities_of)
     except ValueError as error:
         raise CommunodeError("payload.bad", usage=True, reason=str(error)) from None
     records = tuple(_record(decoded["generation"], fields) for fields in decoded["records"])
@@ -173,8 +173,8 @@ class ReadingStore:
     def have(self, dev_eui: str, generation: int, floor: int, newest: int) -> tuple[int, int, list[bool]]:
         """What of ``floor..newest`` is stored, as an acknowledgement says it: (base, start, have).
 
-        All below ``base`` are stored, and all after the window ``start..start + len(have) - 1``, which ends at
-        the newest missing record, so that a long backlog is filled newest first.
+        All below ``base`` are stored, and all after the window ``start..start + len(have) - 1``, which ends
+        at the newest missing record, so that a long backlog is filled newest first.
         """
         rows = self._database.execute(
             "SELECT number FROM records WHERE dev_eui = ? AND generation = ? AND number BETWEEN ? AND ?",
@@ -193,7 +193,8 @@ class ReadingStore:
         return list(
             self._database.execute(
                 "SELECT record_id, time_utc, quantity, value, unit, quality, uncertainty_s FROM readings"
-                " JOIN records ON records.dev_eui = readings.dev_eui AND record_id = generation << 24 | number"
+                " JOIN records"
+                " ON records.dev_eui = readings.dev_eui AND record_id = generation << 24 | number"
                 " WHERE readings.dev_eui = ? ORDER BY record_id, quantity",
                 (dev_eui,),
             )
