@@ -68,7 +68,7 @@ class Zygote:
         self._channel = ours
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__).with_name("zygote.py")), str(find_unix_port())],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             start_new_session=True,
         )
         theirs.close()

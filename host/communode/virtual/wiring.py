@@ -83,8 +83,8 @@ class Wiring:
             if pin is not None:
                 self._radio_inputs[pin] = name
         self.radio_pins = {wires.nss, *self._radio_inputs, *self._radio_outputs}
-        for pair in (bus for bus in board.buses.values()):
-            self._empty_bus(pair.kind, pair.pins)
+        for bus in board.buses.values():
+            self._empty_bus(bus.kind, bus.pins)
         for sensor in profile.sensors if profile else ():
             self._attach(
                 sensor.driver, sensor.bus, sensor.power, sensor.settings, (faults or {}).get(sensor.driver)
@@ -268,7 +268,8 @@ class Wiring:
 
     def reset_wire(self, pin: int) -> int:
         """Reset pulse; presence as 0 or 1."""
-        return int(any([chip.reset() for chip in self.wire.get(pin, []) if chip.powered]))
+        presences = [chip.reset() for chip in self.wire.get(pin, []) if chip.powered]  # all of them hear it
+        return int(any(presences))
 
     def write_wire(self, pin: int, data: bytes, bits: int) -> None:
         """Write slots, LSB first."""

@@ -13,11 +13,14 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 
 CONTROL_FD = 3
 
 
-def _become(folder_module, arguments, descriptors):  # type: ignore[no-untyped-def]
+def _become(
+    run_main: Callable[[list[str]], object], arguments: list[str], descriptors: Sequence[int]
+) -> None:
     os.setsid()
     for target, source in enumerate(descriptors):
         os.dup2(source, target)
@@ -28,13 +31,13 @@ def _become(folder_module, arguments, descriptors):  # type: ignore[no-untyped-d
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    folder_module.run_main(["micropython", *arguments])
+    run_main(["micropython", *arguments])
 
 
-def serve(folder):  # type: ignore[no-untyped-def]
+def serve(folder: str) -> None:
     """Fork until the socket closes."""
     sys.path.insert(0, folder)
-    import micropython_run
+    import micropython_run  # type: ignore[import-not-found]  # found in FOLDER only
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -52,7 +55,7 @@ def serve(folder):  # type: ignore[no-untyped-def]
         child = os.fork()
         if child == 0:
             try:
-                _become(micropython_run, json.loads(message), descriptors)
+                _become(micropython_run.run_main, json.loads(message), descriptors)
             finally:
                 os._exit(0)
         for descriptor in descriptors:
