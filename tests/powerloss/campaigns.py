@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Power-cut campaigns on the storage layer: every flash operation of a workload, torn in several ways, nested.
+"""Power-cut campaigns on the storage layer: every flash operation of a workload, torn several ways, nested.
 
 `make test` runs a seeded sample of this code, `make nightly` all of it (tools/nightly.py).
 """

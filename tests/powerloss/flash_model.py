@@ -33,11 +33,11 @@ class RamFlash:
         return RamFlash(self.size // SECTOR, bytearray(self.data))
 
     def read(self, offset: int, buffer: bytearray) -> None:
-        assert offset >= 0 and offset + len(buffer) <= self.size, "read outside the region"
+        assert 0 <= offset <= self.size - len(buffer), "read outside the region"
         buffer[:] = self.data[offset : offset + len(buffer)]
 
     def program(self, offset: int, data: bytes) -> None:
-        assert offset >= 0 and offset + len(data) <= self.size, "program outside the region"
+        assert 0 <= offset <= self.size - len(data), "program outside the region"
         assert offset // SECTOR == (offset + len(data) - 1) // SECTOR, "program across sectors"
         old = self.data[offset : offset + len(data)]
         assert all(b & ~a & 0xFF == 0 for a, b in zip(old, data, strict=True)), "programmed unerased flash"
@@ -52,7 +52,7 @@ class RamFlash:
             raise PowerCut
 
     def erase(self, offset: int) -> None:
-        assert offset % SECTOR == 0 and offset < self.size, "erase off a sector"
+        assert offset in range(0, self.size, SECTOR), "erase off a sector"
         self.erases[offset // SECTOR] += 1
         if self._is_cut():
             if self.torn >= 1.0:
