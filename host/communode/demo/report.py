@@ -16,6 +16,8 @@ from communode.demo.town import HOUR_US, Town, TownNode
 from communode.messages import language, text
 from communode.virtual.chips import TRUTH, tolerance
 
+_PRINTED = {"degC": "°C", "ug/m3": "µg/m³", "deg": "°", "uS/cm": "µS/cm"}  # units as print has them
+
 _STYLE = """
 :root{--ink:#101828;--soft:#475467;--line:#e6e9ee;--card:#fff;--page:#f5f6f8}
 *{box-sizing:border-box}body{margin:0;background:var(--page);color:var(--ink);
@@ -190,7 +192,7 @@ def _series(town: Town, node: TownNode) -> list[charts.Series]:
         result.append(
             charts.Series(
                 title=text(f"quantity.{quantity}"),
-                unit=rows[0][3],
+                unit=_PRINTED.get(rows[0][3], rows[0][3]),
                 hours=[row[0] for row in rows],
                 values=[row[1] for row in rows],
                 marked=[row[2] for row in rows],
