@@ -17,6 +17,7 @@ _POWER_SETTLE_MS = const(10)
 # Kinds of the state log, and sections of the RTC memory.
 STATE_MAC = const(1)
 STATE_DELIVERY = const(2)
+STATE_BRAKE = const(5)
 RTC_MAC = const(1)
 RTC_APP = const(2)
 RTC_DELIVERY = const(3)
@@ -54,6 +55,12 @@ class Node:
         self.reset_cause = sleep.reset_cause()
         self.nap = sleep.nap
         self.sleep_deep = sleep.sleep_deep
+        self.reset = sleep.reset
+        self.start_watchdog = sleep.start_watchdog
+        self.stays_awake = bool(self.profile.get("stays_awake"))
+        # A UART hears nothing in light sleep.
+        self.may_nap = not any([sensor["bus"].startswith("uart") for sensor in self.profile["sensors"]])
+        self._battery = None
         self._gates = {}
 
     @property
@@ -91,6 +98,17 @@ class Node:
                 self._gates[name] = bus.make_output(gate["pin"], level)
         if on and self._gates:
             self.clock.sleep_ms(_POWER_SETTLE_MS)
+
+    def read_battery_mv(self) -> "int | None":
+        """The battery's voltage, None where the board has no divider or runs from USB."""
+        battery = self.board["battery"]
+        if battery is None:
+            return None
+        if self._battery is None:
+            sensor = _driver("battery")
+            self._battery = sensor(bus.make_battery(battery), self.clock.sleep_ms, battery["ratio_permille"])
+        _, value, _ = self._battery.read()[0]
+        return value
 
     def make_sensors(self) -> list:
         """The profile's drivers on their buses."""

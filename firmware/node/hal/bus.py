@@ -6,7 +6,7 @@ import onewire
 from machine import ADC, I2C, SPI, UART, Pin
 
 
-def make_spi(radio: dict) -> SPI:
+def make_spi(radio: "dict[str, int]") -> SPI:
     """The radio's SPI: mode 0, 8 MHz."""
     return SPI(radio["spi"], 8000000, sck=Pin(radio["sck"]), mosi=Pin(radio["mosi"]), miso=Pin(radio["miso"]))
 
@@ -21,7 +21,7 @@ def make_input(pin: "int | None") -> "Pin | None":
     return None if pin is None else Pin(pin, Pin.IN)
 
 
-def make_bus(bus: dict, name: str) -> object:
+def make_bus(bus: "dict[str, int | str]", name: str) -> object:
     """I2C, UART (9600 8N1, what our sensors speak) or 1-Wire by the bus's kind."""
     kind = bus["kind"]
     if kind == "i2c":
@@ -31,7 +31,7 @@ def make_bus(bus: dict, name: str) -> object:
     return onewire.OneWire(Pin(bus["pin"]))
 
 
-def make_battery(battery: dict) -> ADC:
+def make_battery(battery: "dict[str, int]") -> ADC:
     """The battery's ADC input with its divider switched on."""
     if battery.get("enable_pin") is not None:
         make_output(battery["enable_pin"], battery["enable_level"])

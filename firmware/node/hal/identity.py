@@ -5,7 +5,7 @@ import esp32
 
 
 class Identity:
-    """dev_eui and join_eui (8 bytes, as printed), app_key (16 bytes). None of them is ever printed but the EUIs."""
+    """dev_eui and join_eui (8 bytes, as printed), app_key (16 bytes); only the EUIs are ever printed."""
 
     def __init__(self, dev_eui: bytes, join_eui: bytes, app_key: bytes) -> None:
         self.dev_eui = dev_eui

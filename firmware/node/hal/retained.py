@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# RTC memory as named sections under one checksum: a cache that survives deep sleep and resets, not power loss.
+# RTC memory as named sections under one checksum: a cache that survives deep sleep and resets, not power
+# loss.
 #
 # Layout: crc32 u32 of the rest, then sections: id u8, length u16, bytes. Anything else is an empty cache.
 
@@ -17,7 +18,7 @@ class Retained:
 
     def __init__(self) -> None:
         self._rtc = machine.RTC()
-        self.sections = {}
+        self.sections: dict[int, bytes] = {}
         data = self._rtc.memory()
         if len(data) < 4 or struct.unpack_from("<I", data)[0] != crc32(data[4:]):
             return

@@ -23,3 +23,13 @@ def nap(duration_ms: int) -> None:
 def sleep_deep(duration_ms: int) -> None:
     """Deep sleep; the next thing that runs is boot.py."""
     machine.deepsleep(max(1, duration_ms))
+
+
+def reset() -> None:
+    """Hard reset: the next boot finds its state in flash."""
+    machine.reset()
+
+
+def start_watchdog(timeout_ms: int) -> "object":
+    """The hardware watchdog, which nothing can stop; its `feed` method."""
+    return machine.WDT(timeout=timeout_ms).feed

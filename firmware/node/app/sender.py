@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+# Joining, and getting records to the server: what goes into the next frame, and what a downlink settles. Pure.
+#
+# Not here: the MAC and the radio (lorawan/runner.py), which records are missing (storage/delivery.py).
+
+from micropython import const
+
+from ..codec import downlink, uplink
+from ..codec.record import UNSYNCED
+
+_FRAMES = const(4)  # most frames a waking
+_LEAST_RETRY_MS = const(1000)
+
+
+class Sender:
+    """Sends from `journal` over `runner`, minding `delivery` and the time of `keeper`.
+
+    `on_downlink(f_port, payload)` gets what is not ours; `on_settled()` is called when an answer changed the
+    delivery state, which is then worth a write to flash.
+    """
+
+    def __init__(self, runner, journal, delivery, keeper, profile_id: int) -> None:  # type: ignore[no-untyped-def]
+        self.runner = runner
+        self.journal = journal
+        self.delivery = delivery
+        self.keeper = keeper
+        self.profile_id = profile_id
+        self.airtime_ms = 0
+        self.on_downlink = _ignore
+        self.on_settled = _nothing
+
+    @property
+    def joined(self) -> bool:
+        """Whether there is a session that the network still answers."""
+        session = self.runner.mac.session
+        return bool(session.joined and not session.lost)
+
+    def join(self, now_ms: int) -> bool:
+        """One attempt, where it is allowed by now; whether the node is joined."""
+        memory = self.keeper.memory
+        if self.joined:
+            return True
+        if now_ms < memory.retry_ms:
+            return False
+        outcome = self.runner.join()
+        self._report("join", outcome)
+        if self.joined:
+            return True
+        memory.retry_ms = now_ms + max(_LEAST_RETRY_MS, outcome.wait_ms)
+        return False
+
+    def send(self, clock) -> None:  # type: ignore[no-untyped-def]
+        """Send what is to be sent, as far as duty cycle, fair use and this waking's share of frames allow."""
+        delivery, mac = self.delivery, self.runner.mac
+        for _ in range(_FRAMES):
+            now_ms = clock.now_ms()
+            if not delivery.may_send(now_ms):
+                print("send waits: the day's airtime is used up")
+                return
+            ask = delivery.wants_answer(self.journal.next_id) and delivery.may_ask(now_ms)
+            if ask or self.keeper.is_due(now_ms):
+                mac.request_device_time()  # before asking for room: it takes one byte of it
+            writer = self._compose(ask)
+            payload = writer.to_bytes()
+            if not payload and self.keeper.known:
+                return
+            outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
+            self._report("send", outcome)
+            self.take_outcome(outcome)
+            if outcome.code != "sent":
+                return
+            delivery.mark_sent(writer.ids)
+            if ask:
+                delivery.spend_answer()
+            if payload and not (outcome.downlinks and delivery.any_missing()):
+                return
+
+    def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]
+        """Account for a transmission and take what came back."""
+        self.delivery.spend_airtime(outcome.airtime_us)
+        self.airtime_ms += outcome.airtime_us // 1000
+        mac = self.runner.mac
+        if mac.device_time is not None:
+            self.keeper.synchronise(*mac.device_time)
+            mac.device_time = None
+        for f_port, payload in outcome.downlinks:
+            if f_port == downlink.F_PORT:
+                self._settle(payload)
+            else:
+                self.on_downlink(f_port, payload)
+
+    def _fetch(self, record_id: int) -> "bytes | None":
+        record: bytes | None = self.journal.read(record_id)
+        if record is None or not record[4] & UNSYNCED or not self.keeper.known:
+            return record
+        if record_id < self.keeper.memory.first_id:
+            return record  # of an earlier power-on: its time is lost
+        return self.keeper.restamp(record)
+
+    def _compose(self, ask: bool) -> uplink.UplinkWriter:
+        """The next payload: as many records as fit."""
+        delivery, journal = self.delivery, self.journal
+        writer = uplink.UplinkWriter(
+            self.profile_id, journal.generation, delivery.floor, self.runner.mac.max_payload(), ask
+        )
+        for record_id in delivery.queue(journal.next_id, uplink.MAX_RECORDS):
+            record = self._fetch(record_id)
+            if record is None:
+                delivery.drop(record_id)
+            elif record[4] & UNSYNCED and not self.keeper.known:
+                break  # the server could not place it; the time comes with the first downlink
+            else:
+                writer.add(record_id, record)
+        return writer
+
+    def _settle(self, payload: bytes) -> None:
+        try:
+            generation, base, start, count, have = downlink.decode_acknowledgement(payload)
+        except ValueError as error:
+            print("downlink ignored:", error)
+            return
+        journal = self.journal
+        if generation == journal.generation and self.delivery.settle(base, start, count, have, journal.next_id):
+            self.on_settled()
+
+    def _report(self, what: str, outcome) -> None:  # type: ignore[no-untyped-def]
+        """One console line about the link."""
+        figures = (
+            outcome.wait_ms,
+            outcome.heard,
+            outcome.window,
+            outcome.rssi_dbm,
+            outcome.snr_quarter_db // 4,
+            self.runner.late_min_us,
+            self.runner.late_max_us,
+        )
+        text = "wait_ms=%d heard=%d window=%d rssi=%d snr=%d late_us=%d..%d"
+        print(what, outcome.code, outcome.reason, text % figures)
+
+
+def _ignore(f_port: int, payload: bytes) -> None:
+    print("downlink on port", f_port, "ignored")
+
+
+def _nothing() -> None:
+    pass
