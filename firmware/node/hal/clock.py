@@ -28,7 +28,7 @@ class Clock:
 
 
 class NappingClock(Clock):
-    """The same, but longer waits are light sleep: 0.24 mA instead of 32 mA (ESP32-S3), timed by the RC oscillator.
+    """The same, but longer waits are light sleep, timed by the RC oscillator: 0.24 mA, not 32 mA (ESP32-S3).
 
     For whoever can live with its error: the LoRaWAN runner, which widens its windows by it (`RC_PPM`).
     """
