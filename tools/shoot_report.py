@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SIZE = (1280, 1180)
+SIZE = (1280, 1730)
 
 
 def shoot(page: Path, picture: Path) -> None:

@@ -196,7 +196,7 @@ def energy_chart(rows: Sequence[tuple[str, dict[str, float]]], words: Words, pre
         axes.barh(range(len(rows)), widths, left=left, color=colour, height=0.6, label=words.phases[phase])
         left = [start + width for start, width in zip(left, widths, strict=True)]
     for index, total in enumerate(left):
-        axes.text(total, index, f"  {total / 1000:.2f} C", va="center", color="#475467")
+        axes.text(total + max(left) * 0.008, index, f"{total / 1000:.2f} C", va="center", color="#475467")
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, max(left, default=1.0) * 1.12 or 1.0)

@@ -108,10 +108,10 @@ def _name(node: TownNode) -> str:
 def _head(town: Town, summary: dict[str, Any], verdict: Verdict) -> str:
     nodes = summary["nodes"]
     tiles = [
-        (f"{sum(item['joined'] for item in nodes)} / {len(nodes)}", "tile_joined"),
+        (_share(sum(item["joined"] for item in nodes), len(nodes)), "tile_joined"),
         (sum(item["records_delivered"] for item in nodes), "tile_stored"),
         (sum(item["records_lost"] for item in nodes), "tile_lost"),
-        (f"{verdict.compared - len(verdict.wrong)} / {verdict.compared}", "tile_values"),
+        (_share(verdict.compared - len(verdict.wrong), verdict.compared), "tile_values"),
         (f"{sum(item['uplinks_sent'] - item['uplinks_received'] for item in nodes)}", "tile_air"),
         (f"{sum(item['deep_sleeps'] for item in nodes)}", "tile_sleeps"),
         (f"{summary['wall_s']:.1f} s", "tile_wall"),
@@ -127,6 +127,10 @@ def _head(town: Town, summary: dict[str, Any], verdict: Verdict) -> str:
         + "</div>"
         + (f"<ul>{listed}</ul>" if listed else "")
     )
+
+
+def _share(part: int, whole: int) -> str:
+    return str(whole) if part == whole else f"{part} / {whole}"
 
 
 def _table(summary: dict[str, Any]) -> str:
