@@ -58,10 +58,10 @@ check: $(READY) $(STUBS)
 	$(BIN)/python tools/readme_blocks.py $(READMES)
 
 bench: $(READY)
-	$(BIN)/python -m pytest -q -p no:cacheprovider -s tests/benchmarks --out build/bench
+	$(BIN)/python -m pytest -q -s --timeout 0 tests/benchmarks
 
 nightly: $(READY)
-	COMMUNODE_SCALE=$(N) $(BIN)/python -m pytest -q -m nightly --timeout 0 tests
+	$(BIN)/python tools/nightly.py --scale $(N)
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
