@@ -22,29 +22,28 @@ from ..codec.command import (
     TWO_POINT,
     pack_part,
 )
+from ..schema.alarms import MAX_ALARMS, rows_fault
 from ..schema.quantities import CALIBRATED, QUANTITIES
 
 INTERVAL_FLOOR_S = const(10)  # where the profile names no higher one
 INTERVAL_CEILING_S = const(86400)
-HOLD_OFF_CEILING_S = const(43200)
 ASK_AFTER_CEILING = const(100)  # an acknowledgement speaks of 128 records
-MAX_ALARMS = const(24)
 MAX_CALIBRATIONS = const(12)
 _GAIN = const(4)  # a calibration that bends more than this, or less than its inverse, is a mistake
 _CHECKED = const(16)  # points at which a polynomial must rise
 
 
 class Abilities:
-    """What this image can do: its profiles by id (as `Profile.as_dict()` froze them), the alarms it knows."""
+    """What this image can do: its profiles by id, as `Profile.as_dict()` froze them."""
 
-    def __init__(self, profiles: dict, default_id: int, alarm_kinds: tuple) -> None:
+    def __init__(self, profiles: dict, default_id: int) -> None:
         self.profiles = profiles
         self.default_id = default_id
-        self.alarm_kinds = alarm_kinds
 
-    def measures(self, profile_id: int, quantity: int) -> bool:
-        """Whether a profile measures a quantity."""
-        return any(quantity in sensor["quantities"] for sensor in self.profiles[profile_id]["sensors"])
+    def quantities(self, profile_id: int) -> tuple:
+        """Codes of what a profile measures."""
+        sensors = self.profiles[profile_id]["sensors"]
+        return tuple([code for sensor in sensors for code in sensor["quantities"]])
 
 
 class Settings:
@@ -86,10 +85,8 @@ class Settings:
 
     @property
     def alarms(self) -> list:
-        """(quantity, kind, threshold, hysteresis, hold-off s): the profile's, under the overrides."""
-        merged = {}
-        for alarm in self.profile.get("alarms", ()):
-            merged[tuple(alarm[:2])] = tuple(alarm[2:])
+        """Rows as in schema/alarms.py: the profile's, under the overrides."""
+        merged = {row[:2]: row[2:] for row in self.profile.get("alarms", ())}
         merged.update(self._alarms)
         return [key + merged[key] for key in sorted(merged) if merged[key] is not None]
 
@@ -143,34 +140,23 @@ class Settings:
             self.profile_id = profile_id
             self.own_interval_s = 0
             self._alarms = {}
+            measured = abilities.quantities(profile_id)
             for quantity in list(self._calibrations):
-                if not abilities.measures(profile_id, quantity):
+                if quantity not in measured:
                     del self._calibrations[quantity]
         return True
 
     def _set_alarm(self, key: tuple, values: "tuple | None") -> bool:
-        quantity, kind = key
-        if kind not in self._abilities.alarm_kinds:
-            return False
-        if quantity and not self._abilities.measures(self.profile_id, quantity):
-            return False
-        if values is None:
-            self._alarms[key] = None
-        else:
-            threshold, hysteresis, hold_off_s = values
-            if hold_off_s > HOLD_OFF_CEILING_S:
-                return False
-            if quantity:
-                _, _, _, low, step, bits = QUANTITIES[quantity]
-                span = step << bits  # thresholds are values or differences of values
-                if not min(low, -span) <= threshold <= max(low + span, span) or hysteresis > span:
-                    return False
-            self._alarms[key] = values
-        return len(self._alarms) <= MAX_ALARMS
+        if values is None and not any(row[:2] == key for row in self.profile.get("alarms", ())):
+            self._alarms.pop(key, None)
+            return True
+        self._alarms[key] = values
+        fault = rows_fault(tuple(self.alarms), self._abilities.quantities(self.profile_id))
+        return not fault and len(self._alarms) <= 2 * MAX_ALARMS
 
     def _set_calibration(self, kind: int, values: tuple) -> bool:
         quantity = values[0]
-        if quantity not in CALIBRATED or not self._abilities.measures(self.profile_id, quantity):
+        if quantity not in CALIBRATED or quantity not in self._abilities.quantities(self.profile_id):
             return False
         if kind == CALIBRATION_OFF:
             self._calibrations.pop(quantity, None)
