@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What all tests share: the rule for programs that may be missing, and the paths of a few of them.
+"""What all tests share: the rule for programs that may be missing, the paths of a few of them, and where the
+long campaigns put their figures.
 
 A missing program skips its tests with the line that installs it. CI sets COMMUNODE_NO_SKIP=1: there every
 skip is a failure, so that nothing is left out unnoticed.
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from nightly import Nightly
 
 _PACKAGES = {
     "tshark": "tshark",
@@ -56,3 +58,9 @@ def tshark() -> str:
 def micropython() -> str:
     """MicroPython's unix port."""
     return needs_program("micropython")
+
+
+@pytest.fixture(scope="session")
+def nightly() -> Nightly:
+    """For tests marked ``nightly``: writes into ``build/nightly``."""
+    return Nightly(Path("build", "nightly"), float(os.environ.get("COMMUNODE_SCALE", "1")))

