@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ WAYS = ("repl", "image", "mpremote", "ampy")
 
 # Four kilobytes a piece: few round trips, and little of the board's memory.
 _PIECE = 4096
+RESET_S = 0.3  # a board that restarts answers nobody: the port is given back when it is over
 
 # Prints the hash of every file that is ours to replace, as JSON; nothing else lives in these places. A
 # console that is not an ESP32's is left alone: its "/" would be somebody's file system.
@@ -104,6 +106,7 @@ def deploy(
         if left.write or left.remove:
             raise CommunodeError("deploy.differs", port=port, file=(left.write + left.remove)[0])
         repl.send("import machine\nmachine.reset()")
+        time.sleep(RESET_S)
     return difference
 
 
