@@ -17,6 +17,7 @@ from communode.errors import CommunodeError
 from communode.node.schema.quantities import QUANTITIES
 from communode.resources import profiles_folder
 
+_INTERVAL_FLOOR_S = 10
 _CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
 
 
@@ -106,12 +107,19 @@ class Profile:
         """Names of the buses that a board must have for this profile, sorted, each once."""
         return tuple(sorted({sensor.bus for sensor in self.sensors}))
 
+    @property
+    def floor_s(self) -> int:
+        """The shortest interval. Sensors run at the same time in the best case: the slowest decides."""
+        slowest_ms = max(DRIVERS[sensor.driver].cycle_ms for sensor in self.sensors)
+        return max(_INTERVAL_FLOOR_S, -(-slowest_ms // 1000))
+
     def as_dict(self) -> dict[str, Any]:
         """The literal that the build freezes into the image: only dicts, tuples, strings, ints, None."""
         return {
             "name": self.name,
             "id": self.id,
             "interval_s": self.interval_s,
+            "floor_s": self.floor_s,
             "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
         }
 
@@ -170,7 +178,7 @@ class _Judge:
         profile = Profile(
             name,
             self._integer(table["id"], "id", 1, 255),
-            self._integer(table["interval_s"], "interval_s", 10, 86_400),
+            self._integer(table["interval_s"], "interval_s", _INTERVAL_FLOOR_S, 86_400),
             sensors,
         )
         for quantity in profile.quantities:
@@ -178,10 +186,10 @@ class _Judge:
                 raise self._refuse("quantity_twice", "sensor", quantity=quantity)
         if "battery" not in profile.quantities:
             raise self._refuse("battery_missing", "sensor")
-        # Sensors run at the same time in the best case: the slowest is the floor of the interval.
-        floor_s = -(-max(DRIVERS[sensor.driver].cycle_ms for sensor in sensors) // 1000)
-        if profile.interval_s < floor_s:
-            raise self._refuse("interval_short", "interval_s", value=profile.interval_s, floor=floor_s)
+        if profile.interval_s < profile.floor_s:
+            raise self._refuse(
+                "interval_short", "interval_s", value=profile.interval_s, floor=profile.floor_s
+            )
         return profile
 
     def _sensor(self, entry: dict[str, Any], where: str) -> Sensor:
