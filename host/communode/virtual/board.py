@@ -82,6 +82,8 @@ class VirtualProcessorBoard:
         self.may_wake: Callable[[int], bool] = lambda wake_us: True
         self.on_prompt: Callable[[], None] = lambda: None
         self.on_reset: Callable[[int], None] = lambda cause: None
+        self.on_ready: Callable[[], None] = lambda: None
+        self.ready = False  # the processor has booted so far that it takes input
         self.run_main = True
         self.stopped = False
         self._costs = cost_table()
@@ -153,6 +155,7 @@ class VirtualProcessorBoard:
         self._awake_since = self.time_us
         self.boots.append((start_us, cause))
         self._run += 1
+        self.ready = False
         self.stopped = False
         self.processor = Processor(
             self.flash.path, self.console, run_main=self.run_main, heap=self.settings.heap
@@ -474,6 +477,10 @@ class VirtualProcessorBoard:
     def _counter(self, request: Request) -> None:
         self._answer(request, -EIO)  # no chip of today's profiles drives a counter input
 
+    def _ready(self, request: Request) -> None:
+        self.ready = True
+        self.on_ready()
+
     def _note(self, request: Request) -> None:
         """A mark of the firmware for the energy ledger; nothing answers."""
 
@@ -518,5 +525,6 @@ _HANDLERS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
     Op.WAKE_PINS: VirtualProcessorBoard._wake_pins_set,
     Op.COUNTER: VirtualProcessorBoard._counter,
     Op.BOOT: VirtualProcessorBoard._boot,
+    Op.READY: VirtualProcessorBoard._ready,
     Op.NOTE: VirtualProcessorBoard._note,
 }

@@ -189,12 +189,17 @@ class RealtimeKernel:
         self._selector.unregister(fileno)
 
     def stop(self) -> None:
-        """Make `run` return soon."""
+        """Make `run` return soon, or at once when it has not begun (a signal may be that early)."""
         self._stopping = True
 
     def run(self, until_us: int = NEVER) -> None:
         """Serve until `stop` or ``until_us``."""
-        self._stopping = False
+        try:
+            self._serve_until(until_us)
+        finally:
+            self._stopping = False
+
+    def _serve_until(self, until_us: int) -> None:
         while not self._stopping:
             now = self.now_us()
             if now >= until_us:

@@ -56,10 +56,11 @@ class Op(enum.IntEnum):
     WAKE_PINS = 57  # a level, data: pins
     COUNTER = 58  # a pin, b 0 start, 1 read, 2 stop -> count
     BOOT = 60  # -> JSON: everything the processor must know at start
+    READY = 61  # the image is up and turns to boot.py: from here on Ctrl-C means something; posted
     NOTE = 59  # a kind, data: a mark for the energy ledger; posted
 
 
-POSTED = frozenset({Op.PIN_SET, Op.SPI_WRITE, Op.NOTE})
+POSTED = frozenset({Op.PIN_SET, Op.SPI_WRITE, Op.READY, Op.NOTE})
 
 
 @dataclass(frozen=True)

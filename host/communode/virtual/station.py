@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: MIT
 """A virtual board at a serial port, in real time: what a tool on the other end of the cable meets.
 
-Joins a board, its ROM loader and a serial end: resets by modem lines (or, on a pseudo-terminal, which has
-none, by what they would have been used for), the console of the running application, soft resets of its
-prompt. Chips, flash and time are elsewhere.
+Joins a board, its ROM loader and a serial end: resets by modem lines (or, on a pseudo-terminal or a plain
+socket, which have none, by what they would have been used for), the console of the running application, soft
+resets of its prompt. Chips, flash and time are elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import termios
 import time
 
 from communode.virtual.board import SOFT, VirtualProcessorBoard
 from communode.virtual.bootable import boot_banner
 from communode.virtual.kernel import RealtimeKernel
-from communode.virtual.ports import PtyEnd, SerialEnd
+from communode.virtual.ports import Rfc2217End, SerialEnd
 from communode.virtual.reset_circuit import ResetCircuit
 from communode.virtual.rom import SYNC_REQUEST, RomLoader
 
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _BANNER_START = b"MicroPython "
 _BANNER_END = b'Type "help()" for more information.'
+_MOUNT_REQUEST = b"\x18"  # how mpremote's mounted folder asks the computer; binary until the answer
+_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _SYNC_MARK = SYNC_REQUEST[:14]  # enough to be sure; the rest may come in the next portion
 
 
@@ -40,6 +43,7 @@ class Station:
             board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud
         )
         self._circuit = ResetCircuit(self._reset_into, self._hold)
+        self._has_lines = isinstance(end, Rfc2217End)
         self._in_rom = False
         self._raw = False  # the prompt is the raw REPL
         self._swallow = False  # hide the new prompt's banner until the raw REPL is back
@@ -49,12 +53,15 @@ class Station:
         self._output = bytearray()
         self._tail = b""  # output in which the raw prompt may still begin
         self._recent = b""
+        self._last = b""  # last byte that was passed on
+        self._verbatim = False  # a request of a mounted folder is under way
         end.on_bytes = self._from_host
         end.on_lines = self._lines
         end.on_open = self._opened
         end.on_close = self._closed
         board.on_prompt = self._soft_reset
         board.on_reset = self._renew_console
+        board.on_ready = self._push_input
         kernel.watch_file(end.fileno(), self.service)
 
     def power_on(self) -> None:
@@ -112,12 +119,12 @@ class Station:
             self.end.write(fault.encode() + b"\r\n")
 
     def _opened(self) -> None:
-        if isinstance(self.end, PtyEnd) and self.board.asleep and not self._in_rom:
+        if not self._has_lines and self.board.asleep and not self._in_rom:
             # No modem lines, so nothing could wake the board: opening the port presses its reset button.
             self._start_application()
 
     def _closed(self) -> None:
-        if isinstance(self.end, PtyEnd) and self._in_rom:
+        if not self._has_lines and self._in_rom:
             self._start_application()
 
     def _soft_reset(self) -> None:
@@ -147,7 +154,8 @@ class Station:
         attributes[0] &= ~(termios.ICRNL | termios.IXON | termios.INLCR)
         attributes[1] &= ~termios.OPOST
         attributes[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
-        attributes[3] |= termios.ISIG  # Ctrl-C interrupts what runs; the prompt switches to raw by itself
+        # Ctrl-C interrupts what runs, and takes nothing from what was printed; the prompt needs no signal.
+        attributes[3] |= termios.ISIG | termios.NOFLSH
         attributes[6][termios.VQUIT] = attributes[6][termios.VSUSP] = b"\0"
         termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
         os.set_blocking(self._master, False)
@@ -168,19 +176,21 @@ class Station:
             return
         self._recent = (self._recent + data)[-256:] if len(data) < 256 else data
         at = self._recent.find(_SYNC_MARK)
-        if at >= 0 and isinstance(self.end, PtyEnd):
+        if at >= 0 and not self._has_lines:
             self.board.halt()
             self._in_rom = True
             self._rom.reset()
             self._rom.feed(self._recent[at:])
             self._recent = b""
             return
+        self._verbatim = False
         if self._master >= 0 and not self.board.asleep:
             self._input += data
             self._push_input()
 
     def _push_input(self) -> None:
-        if self._master < 0 or not self._input:
+        """Hand input on. While the image boots it waits, as in a UART's FIFO: a Ctrl-C would hit the boot."""
+        if self._master < 0 or not self._input or not self.board.ready:
             return
         with contextlib.suppress(BlockingIOError):
             written = os.write(self._master, self._input[:2048])
@@ -208,22 +218,42 @@ class Station:
                 return
             del output[:at]
             self._swallow = False
+        raw = self._raw
         at = output.find(_BANNER_START)
         if at >= 0:
             end = output.find(_BANNER_END, at)
             if end < 0 and len(output) - at < 200:
-                self.end.write(bytes(output[:at]))
+                self._pass_on(bytes(output[:at]), raw)
                 del output[:at]
                 return
             if end >= 0 and b"; linux" in output[at:end]:
                 self._raw = False
-                output[at:end] = self._banner()
+                self._pass_on(bytes(output[:at]), raw)
+                output[:end] = self._banner()
+                raw = False
         seen = self._tail + output
         if _RAW_PROMPT in seen:
             self._raw = True
         self._tail = bytes(seen[-len(_RAW_PROMPT) + 1 :])
-        self.end.write(bytes(output))
+        self._pass_on(bytes(output), raw)
         output.clear()
+
+    def _pass_on(self, data: bytes, raw: bool) -> None:
+        """Write to the port, each line ended by CR LF as the image's console does.
+
+        The unix port ends lines with LF. What is written past the console (`sys.stdout.buffer`) cannot be
+        told apart here, so nothing is changed where tools send binary: in the raw REPL, and in requests of a
+        mounted folder.
+        """
+        if not raw and not self._verbatim:
+            plain, mark, request = data.partition(_MOUNT_REQUEST)
+            self._verbatim = bool(mark)
+            cooked = _BARE_NEWLINE.sub(b"\r\n", self._last + plain)[len(self._last) :]
+            data = cooked + mark + request
+        if data:
+            # A lone LF after a CR of the portion before must find that CR; any other byte does not matter.
+            self._last = b"\r" if data.endswith(b"\r") else b""
+            self.end.write(data)
 
     def _banner(self) -> bytes:
         machine = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}[self.board.board.chip]

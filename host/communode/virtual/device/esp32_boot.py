@@ -33,7 +33,8 @@ class _Proxy:
 class _FlashBlocks:
     """The `vfs` partition as a block device: reads come straight from the flash file, at a price."""
 
-    def __init__(self, partition, us_per_kb):
+    def __init__(self, partition, us_per_kb, call_us):
+        self._call_us = call_us
         self._partition = partition
         self._file = open(_path, "rb")
         self._start = partition.info()[2]
@@ -42,7 +43,7 @@ class _FlashBlocks:
     def readblocks(self, block, buf, offset=0):
         self._file.seek(self._start + block * 4096 + offset)
         self._file.readinto(buf)
-        link.LINK.time_us += 2 + len(buf) * self._us_per_kb // 1024
+        link.LINK.time_us += len(buf) * self._us_per_kb // 1024 + self._call_us
 
     def writeblocks(self, block, buf, offset=None):
         self._partition.writeblocks(block, buf, offset)
@@ -146,7 +147,7 @@ def _mount():
     found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")
     if not found:
         return
-    blocks = _FlashBlocks(found[0], _costs["vfs_read_us_per_kb"])
+    blocks = _FlashBlocks(found[0], _costs["vfs_read_us_per_kb"], _costs["vfs_read_us"])
     try:
         filesystem = _vfs.VfsLfs2(blocks)
     except OSError:
@@ -182,6 +183,24 @@ def _run(name, scope):
     return True
 
 
+def _charge_imports():
+    """Loading a module costs time on a chip; here the import statement is made to say so."""
+    import builtins
+
+    original = builtins.__import__
+    counted = [len(_modules)]
+
+    def charged_import(*arguments):
+        module = original(*arguments)
+        fresh = len(_modules) - counted[0]
+        if fresh > 0:
+            link.LINK.time_us += fresh * _costs["import_us"]
+        counted[0] = len(_modules)
+        return module
+
+    builtins.__import__ = charged_import
+
+
 def start(scope):
     """Become an ESP32: mount, then boot.py and main.py in the names of the prompt."""
     _mount()
@@ -189,6 +208,8 @@ def start(scope):
     _sys.argv[:] = [""]
     for name in ("json", "link", "ops", "esp32_boot"):
         _modules.pop(name, None)
+    # _charge_imports()
     gc.collect()
+    link.LINK.post(ops.READY)
     if _run("boot.py", scope) and _mode == "main":
         _run("main.py", scope)
