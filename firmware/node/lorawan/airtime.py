@@ -5,11 +5,12 @@
 #
 # An hour is kept as 13 buckets of 5 minutes, in units of 8 ms, booked where a transmission ENDS. A bucket
 # leaves the sum only when all of it is more than an hour old, hence 13: no sliding hour, wherever it starts,
-# can hold more than the budget. The price is caution: airtime comes back up to 5 minutes late.
+# can hold more than the budget. The price is caution: airtime comes back up to 5 minutes late. Twelve buckets
+# are 24 s more than an hour, so that this holds by true time too when the clock runs 5000 ppm fast (18 s).
 #
 # The time is the session's (session.py): it includes sleep and stands still while the node has no power.
-# What was booked since the last write to flash is remembered (`spent`): flash holds `allowance` in advance,
-# so that a power cut can only make the ledger too strict.
+# What was booked since the last write to flash is remembered (`spent`), through deep sleep too: flash is
+# charged an allowance in advance, so that a power cut can only make the ledger too strict.
 # Source: ETSI EN 300 220-2 (duty cycle: sum over any observation period of one hour).
 
 from array import array
@@ -17,7 +18,7 @@ from array import array
 from micropython import const
 
 _COLUMNS = const(13)
-_BUCKET_MS = const(300000)
+_BUCKET_MS = const(302000)
 _UNIT_US = const(8000)
 # A plan is executed a little after it was made; its end is booked this much later, which is only stricter.
 _START_MARGIN_MS = const(2000)
@@ -72,13 +73,15 @@ class Ledger:
         if ahead:
             for band, budget in enumerate(self._budgets):
                 cells[band * _COLUMNS + self._bucket % _COLUMNS] += budget >> 4
-        return self._bucket.to_bytes(4, "little") + bytes(cells)
+        return self._bucket.to_bytes(4, "little") + bytes(cells) + bytes(self._spent)
 
     def load(self, data: bytes) -> None:
         """Take over what `to_bytes` gave; of another size (another region) it is left out."""
-        if len(data) == 4 + 2 * len(self._cells):
+        end = 4 + 2 * len(self._cells)
+        if len(data) == end + 2 * len(self._spent):
             self._bucket = int.from_bytes(data[:4], "little")
-            self._cells = array("H", data[4:])
+            self._cells = array("H", data[4:end])
+            self._spent = array("H", data[end:])
 
     def used_us(self, band: int, time_ms: int) -> int:
         """Airtime that counts against the band now."""
