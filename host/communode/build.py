@@ -204,8 +204,7 @@ def _file_system(board: Board, profile: Profile, region: str, arch: str) -> byte
         disk_version=0x20000,
     )
     try:
-        for path, data in sorted(app_files(board, profile, region, arch).items()):
-            image.makedirs(str(Path(path).parent.as_posix()), exist_ok=True)
+        for path, data in sorted(image_files(board, profile, region, arch).items()):
             with image.open(path, "wb") as stream:
                 stream.write(data)
     except LittleFSError as error:
@@ -213,8 +212,28 @@ def _file_system(board: Board, profile: Profile, region: str, arch: str) -> byte
     return bytes(image.context.buffer)
 
 
+def image_files(board: Board, profile: Profile, region: str, arch: str) -> dict[str, bytes]:
+    """The files of the image: boot.py and main.py as sources, the pack and what mounts it."""
+    files = app_files(board, profile, region, arch)
+    packed = {name: data for name, data in files.items() if "/" in name or name == "hardware.mpy"}
+    kept = {name: data for name, data in files.items() if name not in packed}
+    return kept | {"node.pack": pack_files(packed)}
+
+
+def pack_files(files: dict[str, bytes]) -> bytes:
+    """One importable file of many, as ``firmware/pack.py`` reads it."""
+    index, data = bytearray(), bytearray()
+    for path in sorted(files):
+        content = files[path]
+        index += b"\n" + path.encode() + b"\0" + len(data).to_bytes(3, "little")
+        index += len(content).to_bytes(2, "little")
+        data += content
+    index += b"\n"
+    return b"NPK1" + len(index).to_bytes(4, "little") + bytes(index) + bytes(data)
+
+
 def app_files(board: Board, profile: Profile, region: str, arch: str) -> dict[str, bytes]:
-    """All files of the node's file system: path -> bytes."""
+    """All files of the application one by one, as a developer deploys them: path -> bytes."""
     folder = resources.firmware_folder()
     files = {name: (folder / name).read_bytes() for name in ("boot.py", "main.py")}
     wanted = {radio_driver(board.radio.chip), f"lorawan/region/{region}.py"}
@@ -222,6 +241,7 @@ def app_files(board: Board, profile: Profile, region: str, arch: str) -> dict[st
     root = resources.node_folder()
     for path in select(root, wanted):
         files[f"node/{path[:-3]}.mpy"] = compile_module((root / path).read_bytes(), f"node/{path}", arch)
+    files["pack.mpy"] = compile_module((folder / "pack.py").read_bytes(), "pack.py", arch)
     hardware = hardware_source(board, profile, region).encode()
     files["hardware.mpy"] = compile_module(hardware, "hardware.py", arch)
     return files

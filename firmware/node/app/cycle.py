@@ -163,6 +163,7 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
         cycle.state.commit(STATE_BRAKE, brake.to_bytes())
         if wait_ms:
             print("too many failed starts: trying again in", wait_ms, "ms")
+            cycle.save()  # the hints that a waking from deep sleep believes
             node.sleep_deep(wait_ms)
     while True:
         wait_ms = cycle.run()

@@ -208,7 +208,7 @@ def start(scope):
     _sys.argv[:] = [""]
     for name in ("json", "link", "ops", "esp32_boot"):
         _modules.pop(name, None)
-    # _charge_imports()
+    _charge_imports()
     gc.collect()
     link.LINK.post(ops.READY)
     if _run("boot.py", scope) and _mode == "main":
