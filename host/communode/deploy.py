@@ -26,8 +26,7 @@ from communode.link.serial_port import open_port
 
 WAYS = ("repl", "image", "mpremote", "ampy")
 
-# Four kilobytes a piece: few round trips, and little of the board's memory.
-_PIECE = 4096
+_PIECE = 2048  # few round trips, and little of the board's memory
 RESET_S = 0.3  # a board that restarts answers nobody: the port is given back when it is over
 
 # Prints the hash of every file that is ours to replace, as JSON; nothing else lives in these places. A
@@ -42,7 +41,7 @@ def look(path):
         if kind == 0x4000:
             if path != "/" or name == "node":
                 look(full)
-        elif path != "/" or name in ("boot.py", "main.py", "hardware.mpy"):
+        elif path != "/" or name in ("boot.py", "main.py", "node.pack") or name.endswith(".mpy"):
             digest = hashlib.sha256()
             with open(full, "rb") as stream:
                 while True:
@@ -92,7 +91,6 @@ def deploy(
     """
     with _Console(port) as repl:
         difference = compare(wanted, _hashes(repl))
-        _remove(repl, difference.remove)
         _make_folders(repl, difference.write)
         if via == "repl":
             for number, path in enumerate(difference.write, start=1):
@@ -102,6 +100,8 @@ def deploy(
         copy = {"mpremote": _copy_by_mpremote, "ampy": _copy_by_ampy}[via]
         _copy_by_tool(copy, port, wanted, difference, tell)
     with _Console(port) as repl:
+        # Last, so that a deploy that is cut short leaves a board that still runs something.
+        _remove(repl, difference.remove)
         left = compare(wanted, _hashes(repl))
         if left.write or left.remove:
             raise CommunodeError("deploy.differs", port=port, file=(left.write + left.remove)[0])
@@ -111,7 +111,7 @@ def deploy(
 
 
 class _Console:
-    """The raw REPL of ``port`` for a ``with``; the port is free again afterwards."""
+    """The raw REPL of ``port``, with nothing else running; the port is free again after the ``with``."""
 
     def __init__(self, port: str) -> None:
         self._name = port
@@ -120,6 +120,7 @@ class _Console:
         self._port = open_port(self._name)
         try:
             self._repl = RawRepl(self._port, self._name).__enter__()
+            self._repl.soft_reset()
         except BaseException:
             self._port.close()
             raise
@@ -213,6 +214,7 @@ class Node:
 def ask_what_it_is(port: str) -> Node:
     """What the board's own module ``hardware`` says; ``deploy.unknown_node`` if it has none."""
     code = (
+        "try:\n    import pack\n    pack.mount()\nexcept (ImportError, OSError):\n    pass\n"
         "import hardware, machine, json\n"
         "print(json.dumps([hardware.BOARD['name'], hardware.PROFILE['name'], machine.unique_id()[0]]))\n"
     )

@@ -69,6 +69,16 @@ class RawRepl:
                     return
         raise CommunodeError("link.no_repl", port=self._name)
 
+    def soft_reset(self) -> None:
+        """Restart the interpreter without main.py: an empty heap, and no application that still runs."""
+        self._port.write(CTRL_D)
+        until = time.monotonic() + self._timeout_s
+        seen = b""
+        while not seen.endswith(_PROMPT):
+            if time.monotonic() > until:
+                raise CommunodeError("link.silent", port=self._name)
+            seen += self._port.read(256)
+
     def run(self, code: str, *, timeout_s: float | None = None) -> bytes:
         """Run ``code``; return what it printed. Raises `BoardError`, or ``link.silent`` after a while."""
         until = time.monotonic() + (timeout_s or self._timeout_s)
