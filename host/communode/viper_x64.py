@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The variant of viper code for x64, where the virtual board's processor runs: same source, same 32-bit results.
+"""The variant of viper code for x64, where the virtual board's processor runs: same source, same 32-bit
+results.
 
 Viper arithmetic has the machine's width: on a 64-bit processor sums do not wrap at 32 bits and a load through
-ptr32 is not sign-extended. Wherever either can show, `(e << 32) >> 32` is put around the expression, which keeps
-an int sign-extended and a uint zero-extended. Addresses keep their 64 bits. Nodes never run this variant.
+ptr32 is not sign-extended. Wherever either can show, `(e << 32) >> 32` is put around the expression, which
+keeps an int sign-extended and a uint zero-extended. Addresses keep their 64 bits. Nodes never run this
+variant.
 
 Source: MicroPython v1.27.0, docs/reference/speed_python.rst (viper types); measured on the unix port.
 """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # MicroPython's side of the kernel tests: runs the calls in cases.bin on the viper functions beside it.
 #
-# Prints "<kernel> <calls> <elements> <wrong>" for each kernel and "all done". A call in cases.bin is the number of
-# its arguments, each argument (type, length or value, bytes), and the CRC-32 of the right result and buffers.
+# Prints "<kernel> <calls> <elements> <wrong>" for each kernel and "all done". A call in cases.bin is the
+# number of its arguments, each argument (type, length or value, bytes), and the CRC-32 of the right result
+# and buffers.
 
 import binascii
 import struct

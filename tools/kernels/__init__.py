@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Generators of kernels: literal coefficients, unrolled. Generated files are checked in; a test proves them current."""
+"""Generators of kernels: literal coefficients, unrolled. A test proves the checked-in files current."""

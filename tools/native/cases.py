@@ -132,7 +132,9 @@ def _rice(rng: random.Random, size: int) -> list[Argument]:
 
 
 def _row(rng: random.Random, size: int) -> list[Argument]:
-    columns = rng.choice((2, 3, 8, 10, 64, 128, rng.randint(2, 300))) if size < 64 else size + rng.randrange(9)
+    columns = (
+        rng.choice((2, 3, 8, 10, 64, 128, rng.randint(2, 300))) if size < 64 else size + rng.randrange(9)
+    )
     number = rng.choice((1, 2, 8000, rng.randint(1, 8000)))
     return [0, 0, bytearray(columns), number, columns]
 
@@ -170,10 +172,26 @@ def _weights(flat: tuple[int, ...], low: int) -> Callable[[], list[Argument]]:
 
 
 CASES = (
-    Case("weigh_32k", "a_weighting_32k", "sample", _weigh, lambda a: _number(a, 3), function="weigh",
-         plain="weigh", plain_extra=_weights((132, 15, 132, 15, 171, 13, 138, 10), 218)),
-    Case("weigh_48k", "a_weighting_48k", "sample", _weigh, lambda a: _number(a, 3), function="weigh",
-         plain="weigh", plain_extra=_weights((176, 16, 176, 16, 229, 14, 189, 11), 194)),
+    Case(
+        "weigh_32k",
+        "a_weighting_32k",
+        "sample",
+        _weigh,
+        lambda a: _number(a, 3),
+        function="weigh",
+        plain="weigh",
+        plain_extra=_weights((132, 15, 132, 15, 171, 13, 138, 10), 218),
+    ),
+    Case(
+        "weigh_48k",
+        "a_weighting_48k",
+        "sample",
+        _weigh,
+        lambda a: _number(a, 3),
+        function="weigh",
+        plain="weigh",
+        plain_extra=_weights((176, 16, 176, 16, 229, 14, 189, 11), 194),
+    ),
     Case("sum_squares", "sums", "sample", _sums, lambda a: _number(a, 3)),
     Case("mains_sums", "sums", "pair", _mains, lambda a: _number(a, 2), scratch=(1,), bench_size=128),
     Case("histogram", "order", "level", _histogram, lambda a: _number(a, 3), scratch=(0,)),
@@ -186,6 +204,8 @@ CASES = (
     Case("parity_row_v1", "parity", "draw", _row, lambda a: _number(a, 4) // 2),
     Case("parity_row_v2", "parity", "draw", _row, lambda a: _number(a, 4) // 2),
     Case("xor_into", "parity", "word", _xor, lambda a: _number(a, 2), scratch=()),
-    Case("match_echo", "echo", "sample", _echo, lambda a: _number(a, 2), scratch=(1,), plain_extra=_echo_taps),
+    Case(
+        "match_echo", "echo", "sample", _echo, lambda a: _number(a, 2), scratch=(1,), plain_extra=_echo_taps
+    ),
     Case("envelope", "echo", "pair", _envelope, lambda a: _number(a, 3)),
 )

@@ -2,7 +2,8 @@
 """Runs every kernel on both instruction-set machines: is it exact, and how many instructions is an element?
 
 Three bodies of each kernel: tuned viper (node/dsp), plain viper (plain_kernels.py) and C with gcc -O2.
-Counts are executed instructions, function entry included, over a case's `bench_size` elements; not cycles, not silicon.
+Counts are executed instructions, function entry included, over a case's `bench_size` elements; not cycles,
+not silicon.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from communode.node.dsp import reference
 
 from .c_compiler import compile_c
 from .cases import Case
-from .compiler import DSP, PLAIN, viper_images
+from .compiler import DSP, viper_images
 from .machine import Argument, Image, Outcome, signed
 from .rv32 import Rv32
 from .xtensa import Xtensa
@@ -34,8 +35,11 @@ class Mismatch(AssertionError):
 def copy_of(arguments: list[Argument]) -> list[Argument]:
     """The same arguments in buffers of their own."""
     return [
-        argument if isinstance(argument, int) else bytearray(argument)
-        if isinstance(argument, bytearray) else array(argument.typecode, argument)
+        argument
+        if isinstance(argument, int)
+        else bytearray(argument)
+        if isinstance(argument, bytearray)
+        else array(argument.typecode, argument)
         for argument in arguments
     ]
 

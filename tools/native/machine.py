@@ -70,20 +70,20 @@ def signed(value: int) -> int:
     return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
 
-def layout_tables(memory: bytearray) -> None:
-    """Write function object, context, object table and function table."""
+def layout_tables(memory: bytearray, base: int = 0) -> None:
+    """Write function object, context, object table and function table of a memory that lies at ``base``."""
     for index in range(TABLE_ENTRIES):
-        struct.pack_into("<I", memory, FUNCTION_TABLE + 4 * index, STUBS + 16 * index)
+        struct.pack_into("<I", memory, FUNCTION_TABLE + 4 * index, base + STUBS + 16 * index)
     struct.pack_into("<I", memory, FUNCTION_TABLE, 0)  # entry 0 is None, which a kernel returns as 0
-    struct.pack_into("<4I", memory, CONTEXT, 0, CONTEXT + 16, 0, 0)  # the function object
-    struct.pack_into("<4I", memory, CONTEXT + 16, 0, 0, 0, CONTEXT + 32)  # the context
-    struct.pack_into("<I", memory, CONTEXT + 32, FUNCTION_TABLE)  # the object table
+    struct.pack_into("<4I", memory, CONTEXT, 0, base + CONTEXT + 16, 0, 0)  # the function object
+    struct.pack_into("<4I", memory, CONTEXT + 16, 0, 0, 0, base + CONTEXT + 32)  # the context
+    struct.pack_into("<I", memory, CONTEXT + 32, base + FUNCTION_TABLE)  # the object table
 
 
 class Buffers:
     """Places the buffers of one call in memory, each between guards, and fetches them back."""
 
-    def __init__(self, arguments: Sequence[Argument]) -> None:
+    def __init__(self, arguments: Sequence[Argument], base: int = 0) -> None:
         self.values: list[int] = []
         self._buffers: list[tuple[int, Buffer]] = []
         self.image = bytearray(_GUARD)
@@ -92,7 +92,7 @@ class Buffers:
                 self.values.append(argument & 0xFFFFFFFF)
                 continue
             data = bytes(argument)
-            self.values.append(DATA + len(self.image))
+            self.values.append(base + DATA + len(self.image))
             self._buffers.append((len(self.image), argument))
             self.image += data + b"\xa5" * (-len(data) % 4) + _GUARD
         if len(self.image) > STACK_TOP - 0x2000 - DATA:

@@ -15,7 +15,7 @@ ARCHES = {"x64": 2, "armv6m": 4, "xtensawin": 10, "rv32imc": 11}
 
 _BYTECODE, _NATIVE, _VIPER, _ASM = 2, 3, 4, 5
 _RELOC, _RODATA, _BSS = 0x10, 0x20, 0x40
-_OBJ_FIXED = range(0, 5)  # function table, None, False, True, Ellipsis: no bytes follow
+_OBJ_FIXED = range(5)  # function table, None, False, True, Ellipsis: no bytes follow
 _OBJ_ZERO_ENDED = (5, 6)  # str, bytes
 _OBJ_TUPLE = 10
 
@@ -127,6 +127,4 @@ def viper_functions(source: str, data: bytes) -> dict[str, bytes]:
     names = list(viper_names(source))
     if len(names) != len(children):
         raise MpyError(f"{len(names)} functions in the source, {len(children)} in the file")
-    return {
-        name: child.code for name, child in zip(names, children, strict=True) if child.kind == _VIPER
-    }
+    return {name: child.code for name, child in zip(names, children, strict=True) if child.kind == _VIPER}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # mypy: ignore-errors
-# ruff: noqa: F821
-"""The kernels as one would first write them in viper: the measure of what the tuning is worth. Not on any node."""
+# ruff: noqa: F821, SIM108
+"""The kernels as one would first write them in viper: what the tuning is worth is measured by them."""
 
 import micropython
 
@@ -69,7 +69,7 @@ def median(words: ptr32, n: int) -> int:
 def crc_table(polynomial: uint, table: ptr32):
     for n in range(256):
         x = uint(n)
-        for bit in range(8):
+        for _bit in range(8):
             if x & uint(1):
                 x = x >> uint(1) ^ polynomial
             else:
@@ -140,7 +140,7 @@ def parity_row_v1(row: ptr8, number: int, columns: int):
     modulus = columns
     if columns & (columns - 1) == 0:
         modulus += 1
-    for draw in range(columns >> 1):
+    for _draw in range(columns >> 1):
         r = columns
         while r >= columns:
             x = (x >> 1) | (((x & 1) ^ ((x >> 5) & 1)) << 22)

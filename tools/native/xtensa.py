@@ -344,5 +344,6 @@ class Xtensa:
         # The callee's window is a8 to a15: its argument and result, a2, is our a10; the rest is lost.
         for number in (8, 9, 11, 12, 13, 14, 15):
             registers[number] = 0xDEADBEE0 | number
-        registers[_COUNT] += machine.MODULO_INSTRUCTIONS[self.name] if index == machine.MODULO else _STUB_INSTRUCTIONS
+        modulo = machine.MODULO_INSTRUCTIONS[self.name]
+        registers[_COUNT] += modulo if index == machine.MODULO else _STUB_INSTRUCTIONS
         return back

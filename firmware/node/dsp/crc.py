@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
 # mypy: ignore-errors
 # ruff: noqa: F821
-# CRC kernels for buses that MicroPython's C library does not serve (its binascii.crc32 does what it can: storage
-# uses that). Both are reflected: crc16 with the table of 0xA001 is Modbus, with 0x8408 it is CRC-16/KERMIT and
-# X-25; crc32 with that of 0xEDB88320 is IEEE 802.3. How kernels are written: sums.py. Twin: reference.py.
+# CRC kernels for buses that MicroPython's C library does not serve (its binascii.crc32 does what it can:
+# storage uses that). Both are reflected: crc16 with the table of 0xA001 is Modbus, with 0x8408 it is
+# CRC-16/KERMIT and X-25; crc32 with that of 0xEDB88320 is IEEE 802.3. How kernels are written: sums.py.
+# Twin: reference.py.
 
 import micropython
 
 
 @micropython.viper
 def crc_table(x: uint, polynomial: uint, table: ptr32):
-    """Fill the 256 words of ``table`` for a reflected ``polynomial`` of up to 32 bits. x is scratch: pass 0."""
+    """Fill the 256 words of ``table`` for a reflected ``polynomial`` of up to 32 bits. x: pass 0."""
     n = 0
     while n < 256:
         x = uint(n)
@@ -40,7 +41,7 @@ def crc16(x: int, table: ptr32, p: ptr16, n: int) -> int:
 
 @micropython.viper
 def crc32(x: uint, table: ptr32, p: ptr32, n: int) -> int:
-    """CRC of the ``n`` bytes at ``p`` (address and n multiples of 4), continued from ``x``: no inversion here."""
+    """CRC of ``n`` bytes at ``p`` (address and n multiples of 4), continued from ``x``, not inverted."""
     while n:
         x = uint(p[0]) ^ x
         x = uint(table[int(uint(255) & x)]) ^ (x >> uint(8))

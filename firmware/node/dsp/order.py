@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # mypy: ignore-errors
 # ruff: noqa: F821
-# Kernels that count and sort: level histogram (LN of noise), median (Hampel filters). How kernels are written:
-# sums.py. Twin on plain Python: reference.py.
+# Kernels that count and sort: level histogram (LN of noise), median (Hampel filters). How kernels are
+# written: sums.py. Twin on plain Python: reference.py.
 
 import micropython
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # mypy: ignore-errors
 # ruff: noqa: F821
-# Bit and Rice packing, most significant bit first. Not here: what is packed and with which width (codec, schema).
-# How kernels are written: sums.py. Twin on plain Python: reference.py.
+# Bit and Rice packing, most significant bit first. Not here: what is packed and with which width (codec,
+# schema). How kernels are written: sums.py. Twin on plain Python: reference.py.
 
 import micropython
 
@@ -38,8 +38,8 @@ def pack_bits(acc: int, bits: int, p: ptr16, n: int, width: int, out: ptr8) -> i
 def rice_encode(acc: int, bits: int, p: ptr16, n: int, k: int, out: ptr8) -> int:
     """Rice code with parameter ``k`` (0 to 15) of ``n`` unsigned values at ``p``; returns the bytes written.
 
-    A value v is q = v >> k ones, a zero and its k low bits; from eight ones on it is eight ones and all 16 bits.
-    acc and bits are scratch: pass 0. ``out`` needs 3 * n + 1 bytes.
+    A value v is q = v >> k ones, a zero and its k low bits; from eight ones on it is eight ones and all 16
+    bits. acc and bits are scratch: pass 0. ``out`` needs 3 * n + 1 bytes.
     """
     start = int(out)
     fixed = 1 + k

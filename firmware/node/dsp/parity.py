@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # mypy: ignore-errors
-# ruff: noqa: F821
+# ruff: noqa: F821, SIM102
 # Parity rows of the fragmented data block transport, and the XOR of fragments. Not here: the decoder around
 # them. TS004-1.0.0 and TS004-2.0.0 differ: in 1.0.0 a column drawn twice counts as two draws, in 2.0.0 it is
 # drawn again; a device takes the version that it answered with in PackageVersionAns.

@@ -8,7 +8,6 @@
 from array import array
 
 
-
 def _wrap(value: int) -> int:
     return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
 
@@ -143,7 +142,8 @@ def envelope(_x: int, _y: int, p: "array[int]", n: int, out: "array[int]") -> No
         out[at] = large - (large >> 3) + (small >> 1)
 
 
-# In-phase taps at even samples of the burst (tools/kernels/echo.py); quadrature is their mirror image, negated.
+# In-phase taps at even samples of the burst (tools/kernels/echo.py); quadrature is their mirror image,
+# negated.
 BURST = (0, -4, 12, -23, 35, -47, 57, -63, 64, -60, 52, -41, 29, -17, 7, -1)
 
 # (coefficient, shift) of the high-passes, coefficient of the low-passes (tools/kernels/a_weighting.py).

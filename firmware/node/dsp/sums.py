@@ -48,7 +48,8 @@ def sum_squares(x: int, acc: int, p: ptr32, n: int, out: ptr32):
 
 @micropython.viper
 def mains_sums(p: ptr16, x: int, n: int, out: ptr32):
-    """Sums over ``n`` pairs (voltage, current) of 12-bit ADC codes at ``p``: v, i, v*v, i*i, v*i into ``out``.
+    """Sums over ``n`` pairs (voltage, current) of 12-bit ADC codes at ``p``: v, i, v*v, i*i, v*i into
+    ``out``.
 
     n is a multiple of 4 and at most 128: 128 * 4095**2 < 2**31. The codes carry their offset; power.py takes
     it out. x is scratch: pass 0.
