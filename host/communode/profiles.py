@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from communode.alarms import AlarmRow, read_alarms
 from communode.errors import CommunodeError
 from communode.node.schema.quantities import QUANTITIES
 from communode.resources import profiles_folder
@@ -91,6 +92,7 @@ class Profile:
     id: int  # 1..255, names the profile on air
     interval_s: int
     sensors: tuple[Sensor, ...]
+    alarms: tuple[AlarmRow, ...] = ()
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -121,6 +123,7 @@ class Profile:
             "interval_s": self.interval_s,
             "floor_s": self.floor_s,
             "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
+            "alarms": tuple(alarm.as_tuple() for alarm in self.alarms),
         }
 
 
@@ -170,7 +173,7 @@ class _Judge:
         return value
 
     def profile(self, name: str, table: dict[str, Any]) -> Profile:
-        self._keys(table, "", {"id", "interval_s", "sensor"}, set())
+        self._keys(table, "", {"id", "interval_s", "sensor"}, {"alarm"})
         entries = table["sensor"]
         if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
             raise self._refuse("value_wrong", "sensor", value=entries, expected="[[sensor]]")
@@ -180,6 +183,7 @@ class _Judge:
             self._integer(table["id"], "id", 1, 255),
             self._integer(table["interval_s"], "interval_s", _INTERVAL_FLOOR_S, 86_400),
             sensors,
+            read_alarms(self._path, table.get("alarm", []), [q for s in sensors for q in s.quantities]),
         )
         for quantity in profile.quantities:
             if profile.quantities.count(quantity) > 1:
