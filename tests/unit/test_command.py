@@ -409,7 +409,31 @@ def test_no_bytes_in_place_of_a_record_do_harm() -> None:
             found.finish(action)
 
 
-def test_a_full_disk_of_settings_fits_one_record(flash: Flash, config: Config) -> None:
+@pytest.mark.parametrize("kind", [STATE_LAST_GOOD, STATE_CONFIG])
+@pytest.mark.parametrize("failure", [OSError, MemoryError])
+def test_flash_that_fails_leaves_the_old_configuration_in_force(
+    flash: Flash, monkeypatch: pytest.MonkeyPatch, kind: int, failure: type[Exception]
+) -> None:
+    config = boot(flash)
+    payload = order(1, (INTERVAL, (900,)), REBOOT)
+    commit = StateLog.commit
+
+    def fail(self: StateLog, at: int, data: bytes) -> None:
+        if at == kind:
+            raise failure
+        commit(self, at, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StateLog, "commit", fail)
+        with pytest.raises(failure):
+            config.take(payload, NOW_S)
+    assert (config.counter, config.settings.interval_s, config.actions) == (0, 600, ())
+    assert (config.on_trial, config.next_answer()) == (False, None)
+    assert boot(flash).counter == 0
+    assert config.take(payload, NOW_S) == OK
+
+
+def test_all_settings_at_once_fit_one_record(flash: Flash, config: Config) -> None:
     rows = [(quantity, kind) for quantity in (CO2, PM25, AIR_TEMPERATURE, BATTERY) for kind in (ABOVE, BELOW)]
     for number, row in enumerate(rows):
         config.take(order(number + 1, (ALARM, (*row, 3000, 0, 60))), NOW_S)

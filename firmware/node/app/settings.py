@@ -27,7 +27,7 @@ from ..schema.quantities import CALIBRATED, QUANTITIES
 
 INTERVAL_FLOOR_S = const(10)  # where the profile names no higher one
 INTERVAL_CEILING_S = const(86400)
-ASK_AFTER_CEILING = const(100)  # an acknowledgement speaks of 128 records
+ASK_AFTER_CEILING = const(100)  # who never asks never learns what is missing
 MAX_CALIBRATIONS = const(12)
 _GAIN = const(4)  # a calibration that bends more than this, or less than its inverse, is a mistake
 _CHECKED = const(16)  # points at which a polynomial must rise
