@@ -42,6 +42,23 @@ WATER_PROFILE: dict[str, Any] = {
 }
 
 
+class Flash:
+    """A raw region in memory."""
+
+    def __init__(self, sectors: int = 4) -> None:
+        self.size = sectors * 4096
+        self.data = bytearray(b"\xff" * self.size)
+
+    def read(self, offset: int, buffer: bytearray) -> None:
+        buffer[:] = self.data[offset : offset + len(buffer)]
+
+    def program(self, offset: int, data: bytes) -> None:
+        self.data[offset : offset + len(data)] = data
+
+    def erase(self, offset: int) -> None:
+        self.data[offset : offset + 4096] = b"\xff" * 4096
+
+
 def foreign_cmac(key: bytes = KEY) -> Any:
     """AES-CMAC of a library that is not ours."""
 

@@ -9,22 +9,19 @@ from pathlib import Path
 
 import pytest
 from command_bench import (
-    AIR,
-    AIR_PROFILE,
     DEV_EUI,
     KEY,
     LATER_S,
     NOW_S,
     WATER,
-    abilities,
+    Flash,
     answers,
     boot,
     foreign_cmac,
     kept,
     order,
 )
-from communode.node.app.config import MAX_LIFE_S, STATE_CONFIG, STATE_LAST_GOOD, TRIAL_WAKINGS, Config
-from communode.node.app.settings import Abilities
+from communode.node.app.config import MAX_LIFE_S, Config
 from communode.node.codec import command
 from communode.node.codec.command import (
     ALARM,
@@ -45,7 +42,6 @@ from communode.node.codec.command import (
     RECORDS,
     REJOIN,
     REPLAY,
-    REVERTED,
     SELF_TEST,
     SELF_TESTED,
     TWO_POINT,
@@ -55,27 +51,9 @@ from communode.node.codec.command import (
 from communode.node.lorawan.crypto import cmac
 from communode.node.schema.alarms import ABOVE, BELOW, RISE
 from communode.node.schema.quantities import AIR_TEMPERATURE, BATTERY, CO2, PM25, WATER_LEVEL
-from communode.node.storage.state import StateLog
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Flash:
-    """A raw region in memory."""
-
-    def __init__(self, sectors: int = 4) -> None:
-        self.size = sectors * 4096
-        self.data = bytearray(b"\xff" * self.size)
-
-    def read(self, offset: int, buffer: bytearray) -> None:
-        buffer[:] = self.data[offset : offset + len(buffer)]
-
-    def program(self, offset: int, data: bytes) -> None:
-        self.data[offset : offset + len(data)] = data
-
-    def erase(self, offset: int) -> None:
-        self.data[offset : offset + 4096] = b"\xff" * 4096
 
 
 @pytest.fixture
@@ -86,12 +64,6 @@ def flash() -> Flash:
 @pytest.fixture
 def config(flash: Flash) -> Config:
     return boot(flash)
-
-
-def confirm(config: Config) -> None:
-    """The next waking, in which the network is heard."""
-    config.begin_waking()
-    config.heard_downlink()
 
 
 # --- the seal ---
@@ -310,140 +282,7 @@ def test_the_oldest_answer_gives_way(config: Config) -> None:
     assert [answer[0] for answer in answers(config)] == [4, 5, 6, 7]
 
 
-# --- the trial ---
-
-
-def test_the_first_downlink_of_a_later_waking_confirms(flash: Flash, config: Config) -> None:
-    config.take(order(1, (INTERVAL, (900,))), NOW_S)
-    config.heard_downlink()
-    assert (config.on_trial, config.wants_downlink) == (True, False)
-    config.begin_waking()
-    assert config.wants_downlink
-    config.heard_downlink()
-    assert not config.on_trial
-    before = bytes(flash.data)
-    for _ in range(3 * TRIAL_WAKINGS):
-        config = boot(flash)
-        config.begin_waking()
-    assert (config.settings.interval_s, bytes(flash.data)) == (900, before)
-
-
-def test_a_configuration_that_cuts_the_node_off_reverts_and_says_so(flash: Flash, config: Config) -> None:
-    config.take(order(1, (INTERVAL, (900,))), NOW_S)
-    confirm(config)
-    config.take(order(2, (INTERVAL, (7200,))), NOW_S)
-    answers(config)
-    for waking in range(TRIAL_WAKINGS):
-        assert config.settings.interval_s == 7200, waking
-        config = boot(flash)  # each waking may end in a crash
-        config.begin_waking()
-    assert (config.settings.interval_s, config.on_trial, config.counter) == (900, False, 2)
-    assert answers(config) == [(2, REVERTED, WHOLE, 2)]
-    assert config.take(order(2, (INTERVAL, (7200,))), NOW_S) == REPLAY
-
-
-def test_a_second_change_on_trial_reverts_to_what_was_confirmed(flash: Flash, config: Config) -> None:
-    config.take(order(1, (INTERVAL, (900,))), NOW_S)
-    confirm(config)
-    config.take(order(2, (INTERVAL, (7200,))), NOW_S)
-    config.take(order(3, (ASK_AFTER, (50,))), NOW_S)
-    for _ in range(TRIAL_WAKINGS):
-        config.begin_waking()
-    assert (config.settings.interval_s, config.settings.ask_after) == (900, 0)
-
-
-def test_the_first_configuration_reverts_to_the_profile(flash: Flash, config: Config) -> None:
-    config.take(order(1, (PROFILE, (WATER,))), NOW_S)
-    for _ in range(TRIAL_WAKINGS):
-        config.begin_waking()
-    assert (config.settings.profile_id, config.settings.to_parts()) == (AIR, b"")
-
-
-# --- bad states ---
-
-
-def test_another_image_without_the_profile_falls_back_and_keeps_the_counter(flash: Flash) -> None:
-    config = boot(flash)
-    config.take(order(8, (INTERVAL, (900,))), NOW_S)
-    confirm(config)
-    config.take(order(9, (PROFILE, (WATER,))), NOW_S)
-    able = Abilities({AIR: AIR_PROFILE}, AIR)
-    config = boot(flash, able=able)
-    assert (config.settings.interval_s, config.counter, config.on_trial) == (900, 9, False)
-    config.begin_waking()
-    config = boot(flash, able=able)
-    config.begin_waking()
-    assert answers(config) == [(9, REVERTED, WHOLE, 9)]
-    assert config.take(order(9, (INTERVAL, (900,))), NOW_S) == REPLAY
-
-
-def test_no_bytes_in_place_of_a_record_do_harm() -> None:
-    class Cell:
-        def __init__(self, data: bytes) -> None:
-            self.data = data
-
-        def load(self, kind: int) -> bytes | None:
-            return self.data if kind == STATE_CONFIG else None
-
-        def commit(self, kind: int, data: bytes) -> None:
-            self.data = data if kind == STATE_CONFIG else self.data
-
-    flash = Flash()
-    config = boot(flash)
-    config.take(order(70_000, (INTERVAL, (900,)), REJOIN, (ALARM, (CO2, ABOVE, 900, 0, 0))), NOW_S)
-    sound = kept(flash)[0]
-    assert sound is not None
-    damaged = [sound[:size] for size in range(len(sound))]
-    damaged += [
-        sound[: bit // 8] + bytes((sound[bit // 8] ^ 1 << bit % 8,)) + sound[bit // 8 + 1 :]
-        for bit in range(8 * len(sound))
-    ]
-    for data in damaged:
-        found = Config(Cell(data), abilities(), DEV_EUI, foreign_cmac())
-        found.begin_waking()
-        found.heard_downlink()
-        assert 61 <= found.settings.interval_s <= 86_400
-        while found.next_answer():
-            found.answer_sent()
-        for action in found.actions:
-            found.finish(action)
-
-
-@pytest.mark.parametrize("kind", [STATE_LAST_GOOD, STATE_CONFIG])
-@pytest.mark.parametrize("failure", [OSError, MemoryError])
-def test_flash_that_fails_leaves_the_old_configuration_in_force(
-    flash: Flash, monkeypatch: pytest.MonkeyPatch, kind: int, failure: type[Exception]
-) -> None:
-    config = boot(flash)
-    payload = order(1, (INTERVAL, (900,)), REBOOT)
-    commit = StateLog.commit
-
-    def fail(self: StateLog, at: int, data: bytes) -> None:
-        if at == kind:
-            raise failure
-        commit(self, at, data)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StateLog, "commit", fail)
-        with pytest.raises(failure):
-            config.take(payload, NOW_S)
-    assert (config.counter, config.settings.interval_s, config.actions) == (0, 600, ())
-    assert (config.on_trial, config.next_answer()) == (False, None)
-    assert boot(flash).counter == 0
-    assert config.take(payload, NOW_S) == OK
-
-
-def test_all_settings_at_once_fit_one_record(flash: Flash, config: Config) -> None:
-    rows = [(quantity, kind) for quantity in (CO2, PM25, AIR_TEMPERATURE, BATTERY) for kind in (ABOVE, BELOW)]
-    for number, row in enumerate(rows):
-        config.take(order(number + 1, (ALARM, (*row, 3000, 0, 60))), NOW_S)
-    for number, quantity in enumerate((CO2, PM25, AIR_TEMPERATURE)):
-        values = (quantity, NOW_S, 1, 0.0, 1.0, 0.0, 0.0)
-        config.take(order(number + 20, (POLYNOMIAL, values)), NOW_S)
-    data = StateLog(flash).load(STATE_CONFIG)
-    assert data is not None
-    assert len(data) < 300
-    assert StateLog(flash).load(STATE_LAST_GOOD) is not None
+# --- on the device ---
 
 
 def test_commands_work_on_micropython(micropython: str) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_bench import AIR, DEV_EUI, KEY, boot
+from command_bench import AIR, DEV_EUI, KEY, Flash, boot
 from communode import commands
 from communode.cli import run
 from communode.errors import CommunodeError
@@ -26,24 +26,6 @@ from communode.profiles import load_profile
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 NOW_S = commands.seconds_since_2000(NOW)
 EUI = DEV_EUI.hex()
-
-
-class Flash:
-    """A raw region in memory."""
-
-    size = 4 * 4096
-
-    def __init__(self) -> None:
-        self.data = bytearray(b"\xff" * self.size)
-
-    def read(self, offset: int, buffer: bytearray) -> None:
-        buffer[:] = self.data[offset : offset + len(buffer)]
-
-    def program(self, offset: int, data: bytes) -> None:
-        self.data[offset : offset + len(data)] = data
-
-    def erase(self, offset: int) -> None:
-        self.data[offset : offset + 4096] = b"\xff" * 4096
 
 
 @pytest.fixture
