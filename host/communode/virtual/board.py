@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One virtual board: flash, chips and an application processor, from power-on to power-off.
 
-This file answers the processor and keeps what outlives its resets (RTC memory and clock, flash, reset
-cause). Chips and pins are in `wiring`, serial ports and the ROM loader in `station`, time in `kernel`.
+This file boots, resets and puts to sleep, and keeps what outlives a reset (flash, RTC, reset cause). What the
+processor asks of chips and memories is answered in `requests`. Chips and pins are in `wiring`, serial ports
+and the ROM loader in `station`, time in `kernel`.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from communode.virtual.costs import cost_table
 from communode.virtual.flash import FlashFile
 from communode.virtual.kernel import ORDERED_ALWAYS, Kernel, RealtimeKernel
 from communode.virtual.ledger import EnergyLedger
-from communode.virtual.nvs import NvsError, NvsPartition
+from communode.virtual.nvs import NvsPartition
 from communode.virtual.processor import HEAP_BYTES, Processor
 from communode.virtual.protocol import POSTED, Op, Request
-from communode.virtual.wiring import EIO, ENODEV, ChipEnvironment, Wiring
+from communode.virtual.requests import REQUESTS
+from communode.virtual.rtc import RtcDomain
+from communode.virtual.wiring import ChipEnvironment, Wiring
 
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 1, 2, 3, 4, 5  # machine.reset_cause() of the ESP32 port
 TIMER_WAKE, EXT0_WAKE = 4, 2
-RTC_MEMORY = 2048
 LARGEST_SKEW = 1 << 40  # offset on the wire, where negative values are errors
 GPIOS = {"esp32": 40, "esp32s3": 49, "esp32c3": 22}
 MACHINES = {"esp32": "ESP32", "esp32s3": "ESP32S3", "esp32c3": "ESP32C3"}
@@ -86,22 +88,18 @@ class VirtualProcessorBoard:
         self.ready = False  # the processor has booted so far that it takes input
         self.run_main = True
         self.stopped = False
-        self._costs = cost_table()
-        self._rtc_memory = b""
-        self._rtc_us = 0
-        self._rtc_at_us = self.time_us
+        self.costs = cost_table()
+        self.rtc = RtcDomain(self.time_us)
         self._cause = POWER_ON
         self._wake = 0
         self._wake_pins: tuple[int, bytes] = (0, b"")
         self._awake_since = self.time_us
-        self._skew_us = 0  # what light sleep lasted longer than the RC oscillator believes, since _rtc_at_us
         self._run = 0  # counts processor runs, so that late timers of an earlier run do nothing
         self._watchdog_ms = 0
         self._watchdog_us = 0
-        self._partitions: list[Partition] = []
-        self._nvs: NvsPartition | None = None
+        self.partitions: list[Partition] = []
+        self.nvs: NvsPartition | None = None
         self._irq: dict[int, tuple[int, int]] = {}  # pin: trigger, last level
-        self._counters: dict[int, int] = {}
         kernel.add(self)
 
     def environment(self, name: str) -> ChipEnvironment:
@@ -125,12 +123,11 @@ class VirtualProcessorBoard:
         )
         return chip
 
-    # lifecycle
+    # Power, resets, sleep
 
     def power_on(self) -> str | None:
         """Apply power. Return what keeps the chip from booting what is in flash, or None when it boots."""
-        self._rtc_memory = b""
-        self._rtc_us, self._rtc_at_us, self._skew_us = 0, self.kernel.now_us(), 0
+        self.rtc = RtcDomain(self.kernel.now_us())
         self.radio.power(False)
         self.radio.power(True)
         return self.boot(POWER_ON)
@@ -139,16 +136,14 @@ class VirtualProcessorBoard:
         """Reset the processor and let it boot; the result is as for `power_on`."""
         self.halt()
         self._cause, self._wake = cause, wake
-        if (
-            cause != DEEP_SLEEP
-        ):  # on waking the boot loader skips the validation, and nothing was flashed since
+        if cause != DEEP_SLEEP:  # on waking the boot loader skips the validation; nothing was flashed since
             fault = find_fault(self.flash, self.board.soc.bootloader_offset, self.board.chip)
             if fault is not None:
                 return fault
-            self._partitions = read_partitions(self.flash)
-            self._nvs = None
+            self.partitions = read_partitions(self.flash)
+            self.nvs = None
         start_us = max(self.time_us, self.kernel.now_us()) if cause != DEEP_SLEEP else self.time_us
-        boot = self._costs["boot"]
+        boot = self.costs["boot"]
         lasts_ms = {DEEP_SLEEP: boot["wake_ms"], SOFT: boot["soft_ms"]}.get(cause, boot["power_on_ms"])
         self.time_us = start_us + lasts_ms * 1000
         self.ledger.spend("boot", lasts_ms * 1000)
@@ -191,12 +186,10 @@ class VirtualProcessorBoard:
         self.deep_sleeps += 1
         now = self.time_us
         self.halt()
-        level, pins = self._wake_pins
+        _, pins = self._wake_pins
         asked_us = asked_ms * 1000 if asked_ms else 1 << 55
         lasts_us = int(asked_us * (1 + self.settings.drift_ppm / 1e6))
-        self._rtc_us += now - self._rtc_at_us - self._skew_us + asked_us
-        self._rtc_at_us = now + lasts_us
-        self._skew_us = 0
+        self.rtc.sleep(now, asked_us, lasts_us)
         wake_us = now + lasts_us
         self.time_us = wake_us
         if not self.may_wake(wake_us):
@@ -218,7 +211,7 @@ class VirtualProcessorBoard:
         """Whether the board is in deep sleep (or stopped): there is no processor to talk to."""
         return self.processor is None
 
-    # requests
+    # What the processor asks
 
     def is_ordered(self, request: Request) -> bool:
         """Requests that reach the radio, or wait for interrupts, keep the world's order."""
@@ -245,7 +238,8 @@ class VirtualProcessorBoard:
             self.stopped = True
             self.on_reset(0)
 
-    def _answer(self, request: Request, value: int = 0, took_us: int = 0, data: bytes = b"") -> None:
+    def answer(self, request: Request, value: int = 0, took_us: int = 0, data: bytes = b"") -> None:
+        """Let ``took_us`` pass, and reply unless the request was posted."""
         self.time_us += took_us
         if self.processor is not None and request.op not in POSTED:
             self.processor.answer(request, value, self.time_us, data)
@@ -257,13 +251,13 @@ class VirtualProcessorBoard:
         self.boot(cause)
 
     def _boot(self, request: Request) -> None:
-        processor = self._costs["processor"]
+        processor = self.costs["processor"]
         chip = self.board.chip
         facts = {
             "costs": processor,
             "realtime": self.kernel.realtime,
             "base_us": self.kernel.base_us if isinstance(self.kernel, RealtimeKernel) else 0,
-            "rtc_us": self._rtc_us + self.time_us - self._rtc_at_us - self._skew_us,
+            "rtc_us": self.rtc.now_us(self.time_us),
             "rtc_at_us": self.time_us,
             "cause": self._cause,
             "wake": self._wake,
@@ -275,27 +269,17 @@ class VirtualProcessorBoard:
             "machine": f"Generic {MACHINES[chip]} module with {MACHINES[chip]}",
             "partitions": [
                 (part.type, part.subtype, part.offset, part.size, part.label, False)
-                for part in self._partitions
+                for part in self.partitions
             ],
         }
-        self._answer(request, 0, 0, json.dumps(facts).encode())
-
-    def _pin_mode(self, request: Request) -> None:
-        self.wiring.set_mode(request.a, request.b & 0xF, request.b >> 4)
-        self._answer(request)
-
-    def _pin_set(self, request: Request) -> None:
-        self.wiring.set_level(request.a, request.b)
-
-    def _pin_get(self, request: Request) -> None:
-        self._answer(request, self.wiring.get_level(request.a))
+        self.answer(request, 0, 0, json.dumps(facts).encode())
 
     def _pin_irq(self, request: Request) -> None:
         if request.b:
             self._irq[request.a] = (request.b, self.wiring.get_level(request.a))
         else:
             self._irq.pop(request.a, None)
-        self._answer(request)
+        self.answer(request)
 
     def _pending_irq(self, *, take: bool) -> bytes:
         pending = bytearray()
@@ -308,7 +292,7 @@ class VirtualProcessorBoard:
         return bytes(pending)
 
     def _irq_take(self, request: Request) -> None:
-        self._answer(request, 0, 0, self._pending_irq(take=True))
+        self.answer(request, 0, 0, self._pending_irq(take=True))
 
     def _sleep(self, request: Request) -> None:
         (left_us,) = struct.unpack("<Q", request.data)
@@ -316,7 +300,7 @@ class VirtualProcessorBoard:
         if not self._irq:
             nap_us = left_us
         if not self.kernel.realtime:
-            self._answer(request, 0, nap_us)
+            self.answer(request, 0, nap_us)
             return
         run = self._run
 
@@ -326,113 +310,6 @@ class VirtualProcessorBoard:
 
         self.kernel.call_at(self.kernel.now_us() + nap_us, answer)
 
-    def _i2c_init(self, request: Request) -> None:
-        self.wiring.init_i2c(request.a, request.b, request.data)
-        self._answer(request)
-
-    def _i2c_write(self, request: Request) -> None:
-        acknowledged, wire_us = self.wiring.write_i2c(request.a, request.b & 0x7F, request.data)
-        self._answer(request, acknowledged, wire_us)
-
-    def _i2c_read(self, request: Request) -> None:
-        data, wire_us = self.wiring.read_i2c(request.a, request.b & 0x7F, request.b >> 8)
-        self._answer(request, -ENODEV if data is None else 0, wire_us, data or b"")
-
-    def _spi_init(self, request: Request) -> None:
-        self.wiring.init_spi(request.a, request.b, request.data)
-        self._answer(request)
-
-    def _spi(self, request: Request) -> None:
-        data, wire_us = self.wiring.transfer_spi(request.a, request.data)
-        self._answer(request, 0, wire_us, data)
-
-    def _uart_init(self, request: Request) -> None:
-        self.wiring.init_uart(request.a, request.b, request.data, self.time_us)
-        self._answer(request)
-
-    def _uart_write(self, request: Request) -> None:
-        self._answer(request, len(request.data), self.wiring.write_uart(request.a, request.data))
-
-    def _uart_read(self, request: Request) -> None:
-        waiting = self.wiring.waiting_uart(request.a, self.time_us)
-        count = len(waiting) if request.b < 0 else min(request.b, len(waiting))
-        data = bytes(waiting[:count])
-        del waiting[:count]
-        self._answer(request, 0, 0, data)
-
-    def _uart_any(self, request: Request) -> None:
-        self._answer(request, len(self.wiring.waiting_uart(request.a, self.time_us)))
-
-    def _adc_read(self, request: Request) -> None:
-        volts = self.world.value("battery_v", self.time_us)
-        self._answer(request, self.wiring.adc_uv(request.a, volts), 40)
-
-    def _wire_reset(self, request: Request) -> None:
-        self._answer(request, self.wiring.reset_wire(request.a), 960)
-
-    def _wire_write(self, request: Request) -> None:
-        self.wiring.write_wire(request.a, request.data, request.b)
-        self._answer(request, 0, 65 * request.b)
-
-    def _wire_read(self, request: Request) -> None:
-        self._answer(request, 0, 65 * request.b, self.wiring.read_wire(request.a, request.b))
-
-    def _flash_read(self, request: Request) -> None:
-        took_us = 10 + request.a * self._costs["flash"]["read_us_per_kb"] // 1024
-        self._answer(request, 0, took_us, self.flash.read(request.b, request.a))
-
-    def _flash_program(self, request: Request) -> None:
-        pages = (len(request.data) + 255) // 256
-        self.flash.program(request.b, request.data)
-        self._answer(request, 0, pages * self._costs["flash"]["program_us_per_256"])
-
-    def _flash_erase(self, request: Request) -> None:
-        self.flash.erase(request.b, 4096)
-        self._answer(request, 0, self._costs["flash"]["erase_us"])
-
-    def _open_nvs(self) -> NvsPartition:
-        if self._nvs is None:
-            part = next(part for part in self._partitions if part.label == "nvs")
-            self._nvs = NvsPartition.boot(self.flash, part.offset, part.size)
-        return self._nvs
-
-    def _nvs_request(self, request: Request) -> None:
-        space, _, rest = request.data.partition(b"\0")
-        key, _, blob = rest.partition(b"\0")
-        store, name, entry = self._open_nvs(), space.decode(), key.decode()
-        kind = "i32" if request.a == 0x14 else "blob"
-        try:
-            if request.op == Op.NVS_GET:
-                value = store.get(name, entry, kind)
-                assert not isinstance(value, str)
-                data = value.to_bytes(4, "little", signed=True) if isinstance(value, int) else value
-                self._answer(request, 0, 200, data)
-                return
-            if request.op == Op.NVS_SET:
-                store.set(name, entry, kind, request.b if kind == "i32" else blob)
-            elif request.op == Op.NVS_ERASE:
-                store.erase_key(name, entry)
-        except NvsError as error:
-            self._answer(request, -error.code, 100)
-            return
-        self._answer(request, 0, 3000)
-
-    def _rtc_get(self, request: Request) -> None:
-        self._answer(request, 0, 20, self._rtc_memory)
-
-    def _rtc_put(self, request: Request) -> None:
-        self._rtc_memory = request.data[:RTC_MEMORY]
-        self._answer(request, 0, 20)
-
-    def _rtc_set(self, request: Request) -> None:
-        (self._rtc_us,) = struct.unpack("<q", request.data)
-        self._rtc_at_us = self.time_us
-        self._skew_us = 0
-        self._answer(request)
-
-    def _random(self, request: Request) -> None:
-        self._answer(request, 0, 5, self.rng.randbytes(request.b))
-
     def _reset_request(self, request: Request) -> None:
         self._reset(WATCHDOG if request.a else HARD)
 
@@ -440,11 +317,11 @@ class VirtualProcessorBoard:
         (asked_ms,) = struct.unpack("<Q", request.data[:8])
         lasts_us = int(asked_ms * 1000 * (1 + self.settings.drift_ppm / 1e6))
         skew_us = lasts_us - asked_ms * 1000
-        self._skew_us += skew_us
+        self.rtc.lag(skew_us)
         self.ledger.spend("light_sleep", lasts_us)
         self._awake_since += lasts_us
         if not self.kernel.realtime:
-            self._answer(request, LARGEST_SKEW + skew_us, lasts_us)
+            self.answer(request, LARGEST_SKEW + skew_us, lasts_us)
             return
         run = self._run
 
@@ -460,7 +337,7 @@ class VirtualProcessorBoard:
 
     def _feed(self, request: Request) -> None:
         self._watchdog_us = self.time_us
-        self._answer(request)
+        self.answer(request)
         if self.kernel.realtime and self._watchdog_ms:
             run, fed_us = self._run, self._watchdog_us
 
@@ -472,50 +349,17 @@ class VirtualProcessorBoard:
 
     def _wake_pins_set(self, request: Request) -> None:
         self._wake_pins = (request.a, request.data)
-        self._answer(request)
-
-    def _counter(self, request: Request) -> None:
-        self._answer(request, -EIO)  # no chip of today's profiles drives a counter input
+        self.answer(request)
 
     def _ready(self, request: Request) -> None:
         self.ready = True
         self.on_ready()
 
-    def _note(self, request: Request) -> None:
-        """A mark of the firmware for the energy ledger; nothing answers."""
-
 
 _HANDLERS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
-    Op.PIN_MODE: VirtualProcessorBoard._pin_mode,
-    Op.PIN_SET: VirtualProcessorBoard._pin_set,
-    Op.PIN_GET: VirtualProcessorBoard._pin_get,
+    **REQUESTS,
     Op.PIN_IRQ: VirtualProcessorBoard._pin_irq,
     Op.IRQ_TAKE: VirtualProcessorBoard._irq_take,
-    Op.I2C_INIT: VirtualProcessorBoard._i2c_init,
-    Op.I2C_WRITE: VirtualProcessorBoard._i2c_write,
-    Op.I2C_READ: VirtualProcessorBoard._i2c_read,
-    Op.SPI_INIT: VirtualProcessorBoard._spi_init,
-    Op.SPI_TRANSFER: VirtualProcessorBoard._spi,
-    Op.SPI_WRITE: VirtualProcessorBoard._spi,
-    Op.UART_INIT: VirtualProcessorBoard._uart_init,
-    Op.UART_WRITE: VirtualProcessorBoard._uart_write,
-    Op.UART_READ: VirtualProcessorBoard._uart_read,
-    Op.UART_ANY: VirtualProcessorBoard._uart_any,
-    Op.ADC_READ: VirtualProcessorBoard._adc_read,
-    Op.WIRE_RESET: VirtualProcessorBoard._wire_reset,
-    Op.WIRE_WRITE: VirtualProcessorBoard._wire_write,
-    Op.WIRE_READ: VirtualProcessorBoard._wire_read,
-    Op.FLASH_READ: VirtualProcessorBoard._flash_read,
-    Op.FLASH_PROGRAM: VirtualProcessorBoard._flash_program,
-    Op.FLASH_ERASE: VirtualProcessorBoard._flash_erase,
-    Op.NVS_GET: VirtualProcessorBoard._nvs_request,
-    Op.NVS_SET: VirtualProcessorBoard._nvs_request,
-    Op.NVS_ERASE: VirtualProcessorBoard._nvs_request,
-    Op.NVS_COMMIT: VirtualProcessorBoard._answer,
-    Op.RTC_GET: VirtualProcessorBoard._rtc_get,
-    Op.RTC_PUT: VirtualProcessorBoard._rtc_put,
-    Op.RTC_SET: VirtualProcessorBoard._rtc_set,
-    Op.RANDOM: VirtualProcessorBoard._random,
     Op.RESET: VirtualProcessorBoard._reset_request,
     Op.DEEP_SLEEP: VirtualProcessorBoard._sleep_deep,
     Op.LIGHT_SLEEP: VirtualProcessorBoard._light_sleep,
@@ -523,8 +367,6 @@ _HANDLERS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
     Op.WDT_FEED: VirtualProcessorBoard._feed,
     Op.SLEEP: VirtualProcessorBoard._sleep,
     Op.WAKE_PINS: VirtualProcessorBoard._wake_pins_set,
-    Op.COUNTER: VirtualProcessorBoard._counter,
     Op.BOOT: VirtualProcessorBoard._boot,
     Op.READY: VirtualProcessorBoard._ready,
-    Op.NOTE: VirtualProcessorBoard._note,
 }
