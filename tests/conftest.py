@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from nightly import Nightly
 _PACKAGES = {
     "tshark": "tshark",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
+    "xtensa-lx106-elf-gcc": "gcc-xtensa-lx106",
     "qemu-riscv32": "qemu-user",
     "qemu-xtensa": "qemu-user",
     "mosquitto": "mosquitto",
@@ -46,6 +48,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("COMMUNODE_NO_SKIP") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped, but COMMUNODE_NO_SKIP=1 allows no skip: {call.excinfo}"
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """`needs_program`, for tests that choose their programs as they go."""
+    return needs_program
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,7 @@ from elftools.elf.elffile import ELFFile
 
 from .machine import CODE, Image
 
-RISCV_GCC = "riscv64-unknown-elf-gcc"
-XTENSA_GCC = "xtensa-lx106-elf-gcc"
+COMPILERS = {"rv32imc": "riscv64-unknown-elf-gcc", "xtensawin": "xtensa-lx106-elf-gcc"}
 
 _COMMON = ("-O2", "-ffreestanding", "-fno-builtin", "-std=gnu11", "-Wall", "-Werror")
 _RISCV = ("-march=rv32imc", "-mabi=ilp32", "-mcmodel=medlow")

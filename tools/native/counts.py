@@ -9,8 +9,9 @@ not silicon.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from communode.node.dsp import reference
 
 from .c_compiler import compile_c
 from .cases import Case
-from .compiler import DSP, viper_images
+from .compiler import DSP, PLAIN, viper_images
 from .machine import Argument, Image, Outcome, signed
 from .rv32 import Rv32
 from .xtensa import Xtensa
@@ -26,6 +27,7 @@ from .xtensa import Xtensa
 MACHINES: dict[str, type[Rv32] | type[Xtensa]] = {"rv32imc": Rv32, "xtensawin": Xtensa}
 C_FOLDER = Path(__file__).with_name("c")
 SEED = 1
+EXACT_SIZE = 24
 
 
 class Mismatch(AssertionError):
@@ -134,3 +136,20 @@ def per_element(case: Case, call: Callable[[list[Argument]], Outcome], calls: in
         instructions += call(arguments).instructions
         elements += case.elements(arguments)
     return instructions / elements
+
+
+def measure(isa: str, gcc: str, cases: Sequence[Case], runs: int) -> list[Row]:
+    """A row for each kernel, and ``runs`` exact calls of the tuned one; Mismatch if anything is not exact."""
+    in_c, plain = c_images(isa, gcc), viper_images(PLAIN, isa)
+    rows = []
+    for case in cases:
+        body = tuned(case, isa)
+        for index in range(runs):
+            run_tuned(case, body, case.data(SEED, index, EXACT_SIZE))
+        figures = (
+            per_element(case, partial(run_tuned, case, body)),
+            per_element(case, partial(run_c, case, MACHINES[isa](in_c[case.name]))),
+            per_element(case, partial(run_plain, case, MACHINES[isa](plain[case.plain or case.name]))),
+        )
+        rows.append(Row(case.name, isa, case.element, *(round(figure, 2) for figure in figures), runs))
+    return rows
