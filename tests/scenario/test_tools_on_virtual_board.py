@@ -237,6 +237,21 @@ def test_ampy_lists_puts_gets_runs_and_removes(mpremote_board: RunningBoard, tmp
     assert "/other.py" not in output("ampy", "-p", port, "ls").splitlines()
 
 
+# pytest-embedded
+
+
+def test_a_pytest_embedded_test_passes(mpremote_board: RunningBoard, tmp_path: Path) -> None:
+    (tmp_path / "test_board.py").write_text(
+        "def test_the_prompt_computes(dut):\n"
+        "    dut.write(b'\\r\\x03')\n"
+        "    dut.expect_exact('>>> ', timeout=10)\n"
+        "    dut.write(b'import sys; print(sys.platform, 6 * 7)\\r')\n"
+        "    dut.expect(r'esp32 42', timeout=10)\n"
+    )
+    arguments = ("-p", "no:cacheprovider", "--embedded-services", "serial", "--port", mpremote_board.port)
+    assert "1 passed" in output("pytest", *arguments, "test_board.py", folder=tmp_path)
+
+
 # A node that works
 
 
