@@ -77,8 +77,11 @@ def main() -> int:
         ["time", "co2_ppm", "temperature_c", "relative_humidity_pct"],
         every=5,
     )
-    cut(source / "air_outdoor_winter.csv", "outdoor_air.csv", ["time", "pm25_ug_m3", "pm10_ug_m3"])
-    cut(source / "river_spring_flood.csv", "river.csv", ["time", "water_level_m", "temperature_c"])
+    outdoors = ["time", "pm25_ug_m3", "pm10_ug_m3", "no2_ug_m3", "pressure_hpa"]
+    cut(source / "air_outdoor_winter.csv", "outdoor_air.csv", outdoors)
+    river = ["water_level_m", "temperature_c", "conductivity_us_cm", "turbidity_ntu", "ph"]
+    cut(source / "river_spring_flood.csv", "river.csv", ["time", *river, "dissolved_oxygen_mg_l"])
+    cut(source / "noise_laeq.csv", "noise.csv", ["time", "laeq_db"], every=5)
     bins = source / "bin_fill_daily.csv"
     cut(bins, "bin_fill.csv", list(read(bins)[0]))
     integrate(

@@ -21,6 +21,25 @@ DISTANCE = const(11)
 FILL_LEVEL = const(12)
 TILT = const(13)
 BATTERY = const(14)
+PRESSURE = const(15)
+VOC_INDEX = const(16)
+NOX_INDEX = const(17)
+NO2 = const(18)
+PH = const(19)
+ORP = const(20)
+CONDUCTIVITY = const(21)  # at 25 degC
+DISSOLVED_OXYGEN = const(22)
+TURBIDITY = const(23)
+LAEQ = const(24)
+LAMAX = const(25)
+LA10 = const(26)
+LA50 = const(27)
+LA90 = const(28)
+PULSES = const(29)
+DISTANCE_SPREAD = const(30)
+DISTANCE_COUNT = const(31)
+WATER_LEVEL_SPREAD = const(32)
+WATER_LEVEL_COUNT = const(33)
 
 # code: (name, unit, per_unit, low, step, bits); low and step in base units.
 QUANTITIES = {
@@ -38,7 +57,51 @@ QUANTITIES = {
     FILL_LEVEL: ("fill_level", "%", 10, 0, 5, 8),
     TILT: ("tilt", "deg", 10, 0, 10, 8),
     BATTERY: ("battery", "V", 1000, 1800, 10, 8),
+    PRESSURE: ("pressure", "hPa", 100, 30000, 10, 13),
+    VOC_INDEX: ("voc_index", "", 1, 0, 1, 9),
+    NOX_INDEX: ("nox_index", "", 1, 0, 1, 9),
+    NO2: ("no2", "ppb", 10, -500, 5, 11),
+    PH: ("ph", "", 1000, 0, 10, 11),
+    ORP: ("orp", "mV", 10, -10200, 10, 11),
+    CONDUCTIVITY: ("conductivity", "uS/cm", 1, 0, 1, 17),
+    DISSOLVED_OXYGEN: ("dissolved_oxygen", "mg/L", 100, 0, 2, 11),
+    TURBIDITY: ("turbidity", "NTU", 10, 0, 2, 14),
+    LAEQ: ("laeq", "dB", 10, 200, 1, 10),
+    LAMAX: ("lamax", "dB", 10, 200, 1, 10),
+    LA10: ("la10", "dB", 10, 200, 1, 10),
+    LA50: ("la50", "dB", 10, 200, 1, 10),
+    LA90: ("la90", "dB", 10, 200, 1, 10),
+    PULSES: ("pulses", "", 1, 0, 1, 24),
+    # Statistics of a value that is a median: n, and 1.4826 times the median absolute deviation.
+    DISTANCE_SPREAD: ("distance_spread", "mm", 1, 0, 1, 9),
+    DISTANCE_COUNT: ("distance_count", "", 1, 0, 1, 5),
+    WATER_LEVEL_SPREAD: ("water_level_spread", "m", 1000, 0, 1, 9),
+    WATER_LEVEL_COUNT: ("water_level_count", "", 1, 0, 1, 5),
 }
+
+# A value that a calibration corrects has a twin, code | RAW, with what the sensor itself said.
+RAW = const(0x80)
+CALIBRATED = (
+    AIR_TEMPERATURE,
+    RELATIVE_HUMIDITY,
+    CO2,
+    PM25,
+    PM10,
+    WATER_TEMPERATURE,
+    WATER_LEVEL,
+    DISTANCE,
+    PRESSURE,
+    NO2,
+    PH,
+    ORP,
+    CONDUCTIVITY,
+    DISSOLVED_OXYGEN,
+    TURBIDITY,
+    LAEQ,
+)
+for _code in CALIBRATED:
+    _facts = QUANTITIES[_code]
+    QUANTITIES[_code | RAW] = (_facts[0] + "_raw",) + _facts[1:]
 
 # Quality of one value: 0 is a good value, else the highest-priority reason why it is not.
 GOOD = const(0)

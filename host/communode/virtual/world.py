@@ -6,8 +6,12 @@ and name of the place), so that the hour of the day is true and two nodes do not
 end a recording starts again; a meter's register goes on instead. Series (unit ends the name):
 
     co2_ppm temperature_c relative_humidity_pct          an office
+    voc_index nox_index                                  the office's, derived
     pm1_ug_m3 pm25_ug_m3 pm4_ug_m3 pm10_ug_m3            outdoors
+    no2_ppb pressure_hpa laeq_db                         outdoors
     water_temperature_c water_level_m water_index_l      a river; a flat's meter, 0 at world time 0
+    ph orp_mv conductivity_us_cm dissolved_oxygen_mg_l turbidity_ntu     the river's, redox derived
+    water_distance_mm                                    from a bridge down to the river
     bin_fill_pct bin_distance_mm tilt_deg                a street bin, the sensor under its lid
     battery_v                                            a lithium cell that empties over two months
 
@@ -64,8 +68,21 @@ SERIES = (
     "bin_distance_mm",
     "tilt_deg",
     "battery_v",
+    "voc_index",
+    "nox_index",
+    "no2_ppb",
+    "pressure_hpa",
+    "laeq_db",
+    "ph",
+    "orp_mv",
+    "conductivity_us_cm",
+    "dissolved_oxygen_mg_l",
+    "turbidity_ntu",
+    "water_distance_mm",
 )
-FAULTS = ("absent", "nack", "wrong_crc", "stuck", "warming_up")
+FAULTS = ("absent", "nack", "wrong_crc", "stuck", "warming_up", "saturated", "stuck_sda", "held_sda")
+BRIDGE_MM = 4000.0  # the level sensor looks down from so high above the river's datum
+UG_M3_PER_PPB_NO2 = 1.9125  # at 20 degC and 1013 hPa, the reference of Directive 2008/50/EC, annex VI
 
 
 @dataclass(frozen=True)
@@ -192,6 +209,23 @@ class World:
         if name in ("water_level_m", "water_temperature_c"):
             column = name.removeprefix("water_") if name == "water_temperature_c" else name
             return self._placed(recordings.recorded("river.csv", column), "river.csv")
+        if name in ("no2_ppb", "pressure_hpa"):
+            column = "no2_ug_m3" if name == "no2_ppb" else name
+            series = self._placed(recordings.recorded("outdoor_air.csv", column), "outdoor_air.csv")
+            return replace(series, scale=1 / UG_M3_PER_PPB_NO2) if name == "no2_ppb" else series
+        if name == "laeq_db":
+            return self._placed(recordings.recorded("noise.csv", name), "noise.csv")
+        if name in ("voc_index", "nox_index"):
+            # Nobody recorded the indices: they follow the room's CO2, around their long-term means 100 and 1.
+            scale, offset = (0.2, 0.0) if name == "voc_index" else (0.01, -4.0)
+            co2 = self._series("co2_ppm")
+            return replace(co2, scale=scale, offset=offset, low=1.0, high=500.0)
+        if name in ("ph", "conductivity_us_cm", "dissolved_oxygen_mg_l", "turbidity_ntu"):
+            return self._placed(recordings.recorded("river.csv", name), "river.csv")
+        if name == "orp_mv":  # derived: about 400 mV in aerated water, lower where it is more alkaline
+            return replace(self._series("ph"), scale=-59.16, offset=915.0, low=-500.0, high=500.0)
+        if name == "water_distance_mm":
+            return replace(self._series("water_level_m"), scale=-1000.0, offset=BRIDGE_MM)
         if name == "water_index_l":
             series = self._placed(recordings.recorded("water_meter.csv", name, True), "water_meter.csv")
             return replace(series, offset=-series.circle.value(series.shift_us))
