@@ -3,64 +3,28 @@
 
 A profile is one TOML file in ``firmware/profiles``; it knows no pins (a board does) and no identity. This
 module reads and judges it on the host; the build freezes ``Profile.as_dict()`` into the firmware image, so
-that the node parses nothing. ``DRIVERS`` says what each driver of ``node/drivers`` offers and accepts.
+that the node parses nothing. What each driver offers and accepts is in `communode.drivers`.
 """
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from communode.alarms import AlarmRow, read_alarms
+from communode.calibrations import read_calibration
+from communode.drivers import DRIVERS, DriverFacts
 from communode.errors import CommunodeError
 from communode.node.schema.quantities import QUANTITIES
 from communode.resources import profiles_folder
 
+__all__ = ["DRIVERS", "DriverFacts", "Profile", "Sensor", "load_profile", "profile_names"]
+
 _INTERVAL_FLOOR_S = 10
 _CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
-
-
-@dataclass(frozen=True)
-class DriverFacts:
-    """What a device driver offers: the kind of its bus, its quantities, its settings and their ranges."""
-
-    bus_kind: str  # bus names are this plus a number, say "i2c0"; "adc" stands alone
-    quantities: tuple[str, ...]
-    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
-    cycle_ms: int = 1000  # longest time from start() to the end of read()
-
-
-DRIVERS: dict[str, DriverFacts] = {
-    "scd4x": DriverFacts(
-        "i2c",
-        ("co2", "air_temperature", "relative_humidity"),
-        {"altitude_m": (0, 3000)},
-        6000,
-    ),
-    "sps30": DriverFacts("i2c", ("pm1", "pm25", "pm4", "pm10"), {"warm_up_ms": (8000, 60_000)}, 61_000),
-    "ds18b20": DriverFacts("onewire", ("water_temperature",)),
-    "ads1115": DriverFacts(
-        "i2c",
-        ("water_level",),
-        {
-            "address": (0x48, 0x4B),
-            "channel": (0, 3),
-            "full_scale_mm": (100, 20_000),
-            "shunt_mohm": (10_000, 250_000),
-            "zero_mm": (-10_000, 10_000),
-            "warm_up_ms": (0, 10_000),
-        },
-        11_000,
-    ),
-    "pcf8593": DriverFacts("i2c", ("water_volume",), {"litres_per_pulse": (1, 10)}),
-    "a02yyuw": DriverFacts(
-        "uart", ("distance", "fill_level"), {"empty_mm": (40, 7500), "full_mm": (30, 7000)}, 3000
-    ),
-    "lis3dh": DriverFacts("i2c", ("tilt",), {"address": (0x18, 0x19), "up": (0, 5)}),
-    "battery": DriverFacts("adc", ("battery",)),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +36,12 @@ class Sensor:
     quantities: tuple[str, ...]
     power: str | None = None  # name of the board's power gate; None = always powered
     settings: dict[str, int] = field(default_factory=dict)
+    calibrations: tuple[bytes, ...] = ()  # node/sampling/calibration.py
+
+    @property
+    def address(self) -> int | None:
+        """Its I2C address."""
+        return self.settings.get("address", DRIVERS[self.driver].address)
 
     def as_dict(self) -> dict[str, Any]:
         """The literal that the node reads; quantities are codes of ``node/schema/quantities.py``."""
@@ -111,12 +81,14 @@ class Profile:
 
     @property
     def floor_s(self) -> int:
-        """The shortest interval. Sensors run at the same time in the best case: the slowest decides."""
-        slowest_ms = max(DRIVERS[sensor.driver].cycle_ms for sensor in self.sensors)
+        """The shortest interval. Sensors run side by side, those that compute with others after these."""
+        alone_ms = [DRIVERS[s.driver].cycle_ms for s in self.sensors if not DRIVERS[s.driver].needs]
+        after_ms = [DRIVERS[s.driver].cycle_ms for s in self.sensors if DRIVERS[s.driver].needs]
+        slowest_ms = max(alone_ms, default=0) + max(after_ms, default=0)
         return max(_INTERVAL_FLOOR_S, -(-slowest_ms // 1000))
 
     def as_dict(self) -> dict[str, Any]:
-        """The literal that the build freezes into the image: only dicts, tuples, strings, ints, None."""
+        """The literal that the build freezes into the image: dicts, tuples, strings, bytes, ints, None."""
         return {
             "name": self.name,
             "id": self.id,
@@ -124,6 +96,7 @@ class Profile:
             "floor_s": self.floor_s,
             "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
             "alarms": tuple(alarm.as_tuple() for alarm in self.alarms),
+            "calibrations": tuple(data for sensor in self.sensors for data in sensor.calibrations),
         }
 
 
@@ -194,10 +167,30 @@ class _Judge:
             raise self._refuse(
                 "interval_short", "interval_s", value=profile.interval_s, floor=profile.floor_s
             )
+        self._together(profile)
         return profile
 
+    def _together(self, profile: Profile) -> None:
+        """What each sensor alone is free to do, and all of them together are not."""
+        taken: dict[tuple[str, int | None], str] = {}
+        for n, sensor in enumerate(profile.sensors):
+            facts, key, place = DRIVERS[sensor.driver], f"sensor[{n}].", (sensor.bus, sensor.address)
+            if place in taken:
+                address = "-" if sensor.address is None else f"0x{sensor.address:02X}"
+                values = {"driver": sensor.driver, "other": taken[place], "bus": sensor.bus}
+                raise self._refuse("address_twice", key + "bus", address=address, **values)
+            taken[place] = sensor.driver
+            for needed in facts.needs:
+                if needed not in profile.quantities:
+                    raise self._refuse("needs_missing", key + "driver", driver=sensor.driver, needed=needed)
+            gases = sorted({"voc_index", "nox_index"} & set(sensor.quantities))
+            if gases and not sensor.settings.get("gases"):
+                raise self._refuse("setting_needed", key + "settings.gases", value=1, quantity=gases[0])
+            if sensor.power and (facts.always_on or sensor.settings.get("gases")):
+                raise self._refuse("must_stay_on", key + "power", driver=sensor.driver)
+
     def _sensor(self, entry: dict[str, Any], where: str) -> Sensor:
-        self._keys(entry, where, {"driver", "bus", "quantities"}, {"power", "settings"})
+        self._keys(entry, where, {"driver", "bus", "quantities"}, {"power", "settings", "calibration"})
         driver = self._string(entry["driver"], where + "driver")
         facts = DRIVERS.get(driver)
         if facts is None:
@@ -207,16 +200,30 @@ class _Judge:
         if bus != facts.bus_kind and not (bus[:-1] == facts.bus_kind and bus[-1].isdigit()):
             raise self._refuse("bus_wrong", where + "bus", value=bus, driver=driver, kind=facts.bus_kind)
         power = self._string(entry["power"], where + "power") if "power" in entry else None
-        return Sensor(
-            driver,
-            bus,
-            self._quantities(entry["quantities"], driver, where + "quantities"),
-            power,
-            self._settings(entry.get("settings", {}), driver, where + "settings."),
-        )
+        calibrations = self._calibrations(entry.get("calibration", []), facts, where)
+        raw = tuple(f"{name}_raw" for name in calibrations)
+        quantities = self._quantities(entry["quantities"], (*facts.quantities, *raw), where + "quantities")
+        settings = self._settings(entry.get("settings", {}), driver, where + "settings.")
+        if "fill_level" in quantities and "empty_mm" not in settings:
+            key = where + "settings.empty_mm"
+            raise self._refuse("setting_needed", key, value="...", quantity="fill_level")
+        return Sensor(driver, bus, quantities, power, settings, tuple(calibrations.values()))
 
-    def _quantities(self, names: Any, driver: str, key: str) -> tuple[str, ...]:
-        offered = DRIVERS[driver].quantities
+    def _calibrations(self, entries: Any, facts: DriverFacts, where: str) -> dict[str, bytes]:
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            expected = "[[sensor.calibration]]"
+            raise self._refuse("value_wrong", where + "calibration", value=entries, expected=expected)
+        found: dict[str, bytes] = {}
+        for n, entry in enumerate(entries):
+            key = f"{where}calibration[{n}]"
+            name = entry.get("quantity")
+            if name not in facts.quantities or name in found:
+                expected = ", ".join(facts.quantities)
+                raise self._refuse("value_wrong", f"{key}.quantity", value=name, expected=expected)
+            found[name] = read_calibration(self._path, key, entry, date.today())
+        return found
+
+    def _quantities(self, names: Any, offered: tuple[str, ...], key: str) -> tuple[str, ...]:
         if not isinstance(names, list) or not names:
             raise self._refuse("value_wrong", key, value=names, expected=str(list(offered)))
         for name in names:
@@ -230,7 +237,11 @@ class _Judge:
         ranges = DRIVERS[driver].settings
         self._keys(table, where, set(), set(ranges))
         settings = {key: self._integer(value, where + key, *ranges[key]) for key, value in table.items()}
-        if settings.get("full_mm", 0) >= settings.get("empty_mm", 1 << 30):
-            expected = f"< {settings['empty_mm']}"
-            raise self._refuse("value_wrong", where + "full_mm", value=settings["full_mm"], expected=expected)
+        for less, more in (("full_mm", "empty_mm"), ("near_mm", "far_mm"), ("zero_uv", "full_scale_uv")):
+            if less in settings and settings[less] >= settings.get(more, 1 << 30):
+                expected = f"< {settings[more]}"
+                raise self._refuse("value_wrong", where + less, value=settings[less], expected=expected)
+        if abs(settings.get("uv_per_ph", 10_000)) < 10_000:
+            key, value = where + "uv_per_ph", settings["uv_per_ph"]
+            raise self._refuse("value_wrong", key, value=value, expected="<= -10000, >= 10000")
         return settings

@@ -34,6 +34,16 @@ def still() -> Bench:
             bin_fill_pct=40.0,
             bin_distance_mm=980.0,
             tilt_deg=3.0,
+            pressure_hpa=1013.2,
+            voc_index=100.0,
+            nox_index=3.0,
+            no2_ppb=40.0,
+            ph=8.1,
+            orp_mv=410.0,
+            conductivity_us_cm=420.0,
+            dissolved_oxygen_mg_l=9.8,
+            turbidity_ntu=12.0,
+            water_distance_mm=2766.0,
         )
     )
 

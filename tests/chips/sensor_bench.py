@@ -10,6 +10,7 @@ from typing import Any
 from communode.virtual.chips import SENSOR_CHIPS
 from communode.virtual.chips.chip import I2cChip, Nack, OneWireChip, UartChip
 
+TWO_STEPS = {"EzoDo", "EzoEc", "EzoOrp", "EzoPh", "Pms5003"}  # whose first read() asks to be asked again
 BYTE_US = 90  # nine bits at 100 kHz
 
 
@@ -54,10 +55,28 @@ class Bench:
         self.wait(powered_for_s)
         return model
 
-    def cycle(self, sensor: Any) -> dict[int, tuple[int | None, int]]:
-        """start, wait, read, stop: ``{code: (value, quality)}``."""
-        self.wait(sensor.start() / 1000)
-        readings = sensor.read()
+    def cycle(
+        self,
+        sensor: Any,
+        known: dict[int, tuple[int | None, int]] | None = None,
+        when_ready: Callable[[], None] = lambda: None,
+    ) -> dict[int, tuple[int | None, int]]:
+        """start, wait, read, stop: ``{code: (value, quality)}``.
+
+        ``known`` is what other sensors measured; ``when_ready`` is called before the last read.
+        """
+        steps = [sensor.start()]
+        while True:
+            self.wait(steps[-1] / 1000)
+            if hasattr(sensor, "use"):
+                sensor.use(known or {})
+            if len(steps) == (2 if type(sensor).__name__ in TWO_STEPS else 1):
+                when_ready()
+            readings = sensor.read()
+            if not isinstance(readings, int):
+                break
+            steps.append(readings)
+            assert len(steps) <= 3
         sensor.stop()
         assert isinstance(readings, tuple)
         assert all(value is None or isinstance(value, int) for _, value, _ in readings)
@@ -67,13 +86,16 @@ class Bench:
 class I2c:
     """``machine.I2C``: a chip that does not acknowledge is an OSError."""
 
-    def __init__(self, bench: Bench, *chips: I2cChip) -> None:
+    def __init__(self, bench: Bench, *chips: Any) -> None:
         self.bench = bench
         self.chips = list(chips)
         self.transfers = 0
 
-    def _chip(self, address: int, size: int) -> I2cChip:
+    def _chip(self, address: int, size: int) -> Any:
         self.transfers += 1
+        if any(chip.powered and chip.faults & {"stuck_sda", "held_sda"} for chip in self.chips):
+            self.bench.time_us += 50_000  # machine.I2C's timeout
+            raise OSError(116)
         self.bench.time_us += BYTE_US * (size + 1)
         for chip in self.chips:
             if address in chip.addresses and chip.powered:
@@ -166,9 +188,16 @@ class Uart:
         self._since_us = bench.time_us
 
     def read(self) -> bytes | None:
+        if not self._chip.powered:
+            return None
         data = self._chip.uart_read(self._since_us, self._bench.time_us)[:256]
         self._since_us = self._bench.time_us
         return data or None
+
+    def write(self, data: bytes) -> int:
+        self._bench.time_us += len(data) * 1042
+        self._chip.uart_write(bytes(data))
+        return len(data)
 
 
 class OneWire:

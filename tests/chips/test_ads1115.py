@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from communode.node.drivers import ads1115
+from communode.node.drivers import ads1115, ads1115_input
 from communode.node.drivers.loop_current import loop_reading
 from communode.node.schema.quantities import ABSENT, CLAMPED, FAULT, GOOD, WATER_LEVEL
 from communode.virtual.chips import tolerance
@@ -115,9 +115,11 @@ def test_pimoronis_driver_reads_the_model(still: Bench, foreign_sleep: Callable[
 
 def test_a_foreign_codec_reads_our_configuration() -> None:
     native = pytest.importorskip("pamoja._native")
-    config = native.ads1115_config_from_bits(ads1115._SINGLE_SHOT + (1 << 12))
+    config = native.ads1115_config_from_bits(ads1115_input._SINGLE_SHOT + (1 << 12) + (1 << 9))
     assert config.single_shot
     assert config.start_conversion
     assert config.mux == native.ads1115_config_from_bits(0xD383).mux
-    assert native.ads1115_to_nanovolts(config.pga, 1000) == 1000 * ads1115._LSB_NV
+    assert (
+        native.ads1115_to_nanovolts(config.pga, 1000) == 1000 * ads1115_input._LSB_NV[ads1115_input.RANGE_4V]
+    )
     assert native.ads1115_samples_per_second(config.data_rate) == 128

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "storage": {"schema"},
     "sampling": {"schema"},
     "dsp": set(),
-    "drivers": {"schema"},
+    "drivers": {"schema", "sampling", "dsp"},  # filters over samples, kernels over sound
     "radio": set(),
     "lorawan": {"radio"},  # radio.airtime only: both install together
     "power": {"schema"},

@@ -13,6 +13,8 @@ class Empty:
             return lambda: False
         if name == "read":
             return lambda: None
+        if name == "write":
+            return len
         return self._fail
 
     def _fail(self, *arguments):
@@ -45,6 +47,9 @@ class Nonsense:
     def read(self):
         return b"\xa5\xff\x00"
 
+    def write(self, data):
+        return len(data)
+
     def read_uv(self):
         return 0
 
@@ -58,13 +63,23 @@ def sleep_ms(duration_ms):
 
 
 ABSENT, FAULT = 7, 6
-for name in ("scd4x", "sps30", "ds18b20", "ads1115", "pcf8593", "a02yyuw", "lis3dh", "battery"):
+DRIVERS = (
+    "scd4x sps30 sen5x sht4x bme280 pms5003 no2_b4 ds18b20 ads1115 a02yyuw_level "
+    "ezo_ph ezo_orp ezo_ec ezo_do analogue_ph analogue_ec analogue_turbidity "
+    "pcf8593 a02yyuw hrxl vl53l1x lis3dh battery"
+)
+for name in DRIVERS.split():
     module = getattr(__import__("node.drivers." + name).drivers, name)
     for bus, expected in ((Empty(), (ABSENT,)), (Nonsense(), (ABSENT, FAULT))):
         slept = 0
         sensor = module.Sensor(bus, sleep_ms)
         sensor.start()
-        readings = sensor.read()
+        for _ in range(3):
+            if hasattr(sensor, "use"):
+                sensor.use({})
+            readings = sensor.read()
+            if not isinstance(readings, int):
+                break
         sensor.stop()
         assert readings, name
         for _code, value, quality in readings:

@@ -3,12 +3,12 @@
 #
 # The sensor talks by itself at 9600 baud, one frame (FF, high, low, sum) each 100 ms to 300 ms; 0 mm means no
 # echo. The UART must hear them: no light sleep between start() and read(). read() takes the median of the
-# last five valid frames. Settings: empty_mm and full_mm are the distances of an empty and a full bin; without
-# empty_mm there is no FILL_LEVEL.
+# last five valid frames. Settings: empty_mm and full_mm, see fill.py.
 
 from micropython import const
 
-from ..schema.quantities import ABSENT, CLAMPED, DISTANCE, FAULT, FILL_LEVEL, GOOD, TOO_FEW_SAMPLES
+from ..schema.quantities import ABSENT, FAULT, GOOD, TOO_FEW_SAMPLES
+from .fill import fill_codes, fill_readings
 from .reading import TYPE_CHECKING, without_value
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ _FAR_MM = const(4500)
 _FRAMES = const(5)
 _FEW = const(3)
 _START_MS = const(2000)  # power-up, then five frames at their slowest
-_SLACK_PERMILLE = const(30)  # the sensor's own error may carry an empty bin below 0 %
 
 
 def distances(data: bytes) -> "list[int]":
@@ -43,7 +42,7 @@ class A02yyuw:
         self._uart = uart
         self._empty_mm = empty_mm
         self._full_mm = full_mm
-        self._codes: tuple[int, ...] = (DISTANCE, FILL_LEVEL) if empty_mm else (DISTANCE,)
+        self._codes = fill_codes(empty_mm)
 
     def start(self) -> int:
         self._uart.read()  # frames of before
@@ -59,14 +58,7 @@ class A02yyuw:
         samples.sort()
         distance = samples[len(samples) // 2]
         quality = GOOD if len(samples) >= _FEW else TOO_FEW_SAMPLES
-        if not self._empty_mm:
-            return ((DISTANCE, distance, quality),)
-        fill = (self._empty_mm - distance) * 1000 // (self._empty_mm - self._full_mm)
-        fill_quality = quality
-        if fill < -_SLACK_PERMILLE or fill > 1000 + _SLACK_PERMILLE:
-            fill_quality = CLAMPED
-        fill = min(max(fill, 0), 1000)
-        return (DISTANCE, distance, quality), (FILL_LEVEL, fill, fill_quality)
+        return fill_readings(distance, quality, self._empty_mm, self._full_mm)
 
     def stop(self) -> None:
         # Only its power gate stops it.

@@ -4,7 +4,7 @@
 
 from micropython import const
 
-from ..schema.quantities import ABSENT, FAULT, GOOD, WATER_TEMPERATURE
+from ..schema.quantities import ABSENT, CLAMPED, FAULT, GOOD, WATER_TEMPERATURE
 from .reading import TRIES, TYPE_CHECKING, BadAnswer, without_value
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ _CONVERT_T = const(0x44)
 _READ_SCRATCHPAD = const(0xBE)
 _CONVERSION_MS = const(750)  # DS table 2, 12 bits
 _POWER_ON = const(0x0550)  # 85 degC: what the scratchpad holds before any conversion (DS table 1)
+_LOWEST = const(-55_000)  # DS: the ends of its range
+_HIGHEST = const(125_000)
 
 QUANTITIES = (WATER_TEMPERATURE,)
 
@@ -50,7 +52,9 @@ class Ds18b20:
         data = bytearray(9)
         for _ in range(TRIES):
             try:
-                return ((WATER_TEMPERATURE, self._millidegrees(data), GOOD),)
+                celsius = self._millidegrees(data)
+                quality = GOOD if _LOWEST < celsius < _HIGHEST else CLAMPED
+                return ((WATER_TEMPERATURE, celsius, quality),)
             except OSError:
                 pass
         return without_value(QUANTITIES, FAULT)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from .reading import I2c, Reading, SleepMs
 
 _ADDRESS = const(0x51)  # A2h / A3h on the wire
-_CONTROL = const(0x00)
-_COUNT = const(0x01)  # digits 1..0, 3..2, 5..4 in 01h, 02h, 03h
+_CONTROL = const(0x00)  # digits 1..0, 3..2, 5..4 of the counter follow in 01h, 02h, 03h
 _STOP_COUNTING = const(0x80)
 _EVENT_COUNTER = const(0x20)
 _MODE = const(0xF0)  # stop, hold and function mode; the rest are flags of alarms we do not use
@@ -66,10 +65,12 @@ class Pcf8593:
         return without_value(QUANTITIES, FAULT)
 
     def _pulses(self) -> int:
-        digits = bytearray(3)  # one read: the chip latches all of them at its beginning (DS 7.1)
-        self._i2c.readfrom_mem_into(_ADDRESS, _COUNT, digits)
+        data = bytearray(4)  # one read: the chip latches all of them at its beginning (DS 7.1)
+        self._i2c.readfrom_mem_into(_ADDRESS, _CONTROL, data)
+        if data[0] & _MODE != _EVENT_COUNTER:
+            raise BadAnswer  # it lost its supply since start() and is a clock again
         pulses = 0
-        for pair in (digits[2], digits[1], digits[0]):
+        for pair in (data[3], data[2], data[1]):
             if pair >> 4 > 9 or pair & 0x0F > 9:
                 raise BadAnswer
             pulses = pulses * 100 + (pair >> 4) * 10 + (pair & 0x0F)

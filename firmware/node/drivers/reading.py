@@ -6,6 +6,10 @@
 #   sensor.read() -> tuple    of (quantity code, value in base units or None, quality)
 #   sensor.stop()             leaves the chip at the lowest power that keeps its measurements good
 #
+# A driver that computes with what others measure has `use(readings)`, which is called before each read() with
+# {code: (value, quality)} of the sensors that were read before it. read() may answer an int instead: so many
+# milliseconds later it wants to be asked again (a second step, at most two of them).
+#
 # A fault of the bus or the chip never raises: its quantities come back without value, ABSENT when the chip
 # did not answer start(), FAULT when it answered wrongly or stopped answering. Tries are counted; a wait
 # inside a call goes through sleep_ms and stays below 60 ms. After a deep sleep a driver is built anew:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Reading = tuple[int, int | None, int]  # quantity code, value in base units, quality
+    Readings = dict[int, tuple[int | None, int]]  # what was measured so far
     SleepMs = Callable[[int], None]
 
     class I2c:
@@ -35,6 +40,18 @@ if TYPE_CHECKING:
         """Handed in: ``machine.UART``, set up for the sensor, with a timeout of 0."""
 
         def read(self) -> "bytes | None": ...
+        def write(self, data: "bytes | bytearray") -> int: ...
+
+    class I2s:
+        """Handed in: ``machine.I2S`` in receive mode, mono, 32 bits, blocking."""
+
+        def readinto(self, into: bytearray) -> int: ...
+
+    class PulseInput:
+        """Handed in: a counter of a contact's closings that goes on in sleep."""
+
+        def start(self) -> None: ...
+        def count(self) -> "tuple[int, bool]": ...
 
     class OneWire:
         """Handed in: ``onewire.OneWire`` of the stock image."""
@@ -59,6 +76,14 @@ class BadAnswer(OSError):
 
 def without_value(codes: "tuple[int, ...]", quality: int) -> "tuple[Reading, ...]":
     return tuple([(code, None, quality) for code in codes])
+
+
+def known(readings: "Readings", code: int, low: int, high: int) -> "int | None":
+    # The value of `code` where it is good and within low..high, else None.
+    value, quality = readings.get(code, (None, ABSENT))
+    if value is None or quality or not low <= value <= high:
+        return None
+    return value
 
 
 def bad_quality(error: OSError) -> int:

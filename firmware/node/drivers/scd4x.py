@@ -9,7 +9,16 @@
 
 from micropython import const
 
-from ..schema.quantities import ABSENT, AIR_TEMPERATURE, CO2, FAULT, GOOD, RELATIVE_HUMIDITY, WARMING_UP
+from ..schema.quantities import (
+    ABSENT,
+    AIR_TEMPERATURE,
+    CLAMPED,
+    CO2,
+    FAULT,
+    GOOD,
+    RELATIVE_HUMIDITY,
+    WARMING_UP,
+)
 from .reading import TRIES, TYPE_CHECKING, BadAnswer, without_value
 from .sensirion import Words
 
@@ -24,6 +33,7 @@ _GET_SENSOR_ALTITUDE = const(0x2322)
 _SET_SENSOR_ALTITUDE = const(0x2427)
 _STOP_PERIODIC_MEASUREMENT = const(0x3F86)
 _WAKE_UP = const(0x36F6)
+_HIGHEST_PPM = const(40_000)  # DS table 1: the end of the output's range
 _SINGLE_SHOT_MS = const(5000)  # DS 3.10.1
 _WAKE_UP_MS = const(30)  # DS 3.10.4 says 20, later revisions 30
 
@@ -87,8 +97,9 @@ class Scd4x:
             raise BadAnswer
         temperature = ((data[2] << 8 | data[3]) * 21875 >> 13) - 45000
         humidity = (data[4] << 8 | data[5]) * 12500 >> 13
+        quality = self._co2_quality if co2 < _HIGHEST_PPM else CLAMPED
         return (
-            (CO2, co2, self._co2_quality),
+            (CO2, co2, quality),
             (AIR_TEMPERATURE, temperature, GOOD),
             (RELATIVE_HUMIDITY, humidity, GOOD),
         )

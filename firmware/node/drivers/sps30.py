@@ -9,7 +9,7 @@ import struct
 
 from micropython import const
 
-from ..schema.quantities import FAULT, GOOD, PM1, PM4, PM10, PM25
+from ..schema.quantities import CLAMPED, FAULT, GOOD, PM1, PM4, PM10, PM25
 from .reading import TRIES, TYPE_CHECKING, BadAnswer, bad_quality, without_value
 from .sensirion import Words
 
@@ -76,7 +76,7 @@ class Sps30:
             mass = masses[n]
             if not 0 <= mass <= 2 * _LIMIT:  # also false for a NaN
                 raise BadAnswer
-            values.append((code, int(mass * 10 + 0.5), GOOD))
+            values.append((code, int(mass * 10 + 0.5), GOOD if mass <= _LIMIT else CLAMPED))
         return tuple(values)
 
     def stop(self) -> None:

@@ -33,6 +33,7 @@ class A02yyuw(SensorChip, UartChip):
     """A02YYUW with its RX open."""
 
     baud_rate = 9600
+    series = "bin_distance_mm"
 
     def __init__(self, env: Environment, **settings: Any) -> None:
         super().__init__(env, **settings)
@@ -70,11 +71,11 @@ class A02yyuw(SensorChip, UartChip):
         return bytes(sent)
 
     def _frame(self, time_us: int, rng: random.Random) -> bytes:
-        true = self.env.world.value("bin_distance_mm", time_us)
+        true = self.env.world.value(self.series, time_us)
         distance = round(true + self._bias_mm + max(-2.0, min(2.0, rng.gauss(0, 1))) * 1.5)
         if "stuck" in self.faults:
             distance = round(self._first.setdefault("distance", distance))
-        if "warming_up" in self.faults or not _NEAR_MM <= distance <= _FAR_MM:
+        if self.faults & {"warming_up", "saturated"} or not _NEAR_MM <= distance <= _FAR_MM:
             distance = 0
         data = bytes([0xFF, distance >> 8, distance & 0xFF])
         return data + bytes([(sum(data) + ("wrong_crc" in self.faults)) & 0xFF])

@@ -33,12 +33,22 @@ class Ads1115(SensorChip, I2cChip):
         super().__init__(env, **settings)
         self.addresses = (int(settings.get("address", 0x48)),)
         self.channel = int(settings.get("channel", 0))
-        self.probe = LoopTransmitter(self)
-        self._shunt_ohm = settings.get("shunt_mohm", 100_000) / 1000 * (1 + env.rng.uniform(-5e-4, 5e-4))
+        self.connect()
         self._gain = 1 + env.rng.uniform(-5e-4, 5e-4)
         self._offset_lsb = env.rng.randint(-2, 2)
         self._clock = 1 + env.rng.uniform(-0.1, 0.1)  # DS 5.5: data rate +-10 %
         self._begin()
+
+    def connect(self) -> None:
+        """What is wired to the inputs; other front ends override this, `begin_front_end` and `volts`."""
+        self.probe = LoopTransmitter(self)
+        self._shunt_ohm = (
+            self.settings.get("shunt_mohm", 100_000) / 1000 * (1 + self.env.rng.uniform(-5e-4, 5e-4))
+        )
+
+    def begin_front_end(self) -> None:
+        """The supply came on."""
+        self.probe.begin()
 
     def _begin(self) -> None:
         self._pointer = 0
@@ -53,7 +63,7 @@ class Ads1115(SensorChip, I2cChip):
         super().power(on)
         if on:
             self._begin()
-            self.probe.begin()
+            self.begin_front_end()
 
     def _address(self) -> None:
         if "nack" in self.faults or self.env.now_us() < self._since_us + _POWER_UP_US:
@@ -118,12 +128,16 @@ class Ads1115(SensorChip, I2cChip):
 
     def _convert(self, time_us: int) -> int:
         positive, negative = _INPUTS[self._config >> 12 & 7]
-        volts = self._volts(positive, time_us) - self._volts(negative, time_us)
+        volts = self._input(positive, time_us) - self._input(negative, time_us)
         lsb = _FULL_SCALE_V[self._config >> 9 & 7] / 32768
         code = round(volts * self._gain / lsb) + self._offset_lsb
         return max(-32768, min(32767, code))
 
-    def _volts(self, channel: int | None, time_us: int) -> float:
+    def _input(self, channel: int | None, time_us: int) -> float:
+        return 0.0 if channel is None else self.volts(channel, time_us)
+
+    def volts(self, channel: int, time_us: int) -> float:
+        """Voltage at an input."""
         if channel != self.channel:
             return 0.0
         return self.probe.milliamperes(time_us) / 1000 * float(self._shunt_ohm)

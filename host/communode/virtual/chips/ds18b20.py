@@ -191,7 +191,8 @@ class Ds18b20(SensorChip, OneWireChip):
         if "warming_up" in self.faults:
             return  # brown-out in the conversion: the power-on value stays
         celsius = self.measured("water_temperature_c", end, 0.02, self._bias_c)
-        raw = round(celsius * 16)
+        raw = round((150.0 if "saturated" in self.faults else celsius) * 16)
+        raw = max(-55 * 16, min(125 * 16, raw))
         unused = 3 - (self._registers[2] >> 5 & 3)
         self._raw = raw >> unused << unused
 

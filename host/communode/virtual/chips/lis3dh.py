@@ -138,6 +138,8 @@ class Lis3dh(SensorChip, I2cChip):
         for axis in range(3):
             mg = (-along if self._up & 1 else along) if axis == self._up >> 1 else sides.pop()
             code = round((mg + self._offset_mg[axis] + self.env.rng.uniform(-3, 3)) / scale)
+            if "saturated" in self.faults:
+                code = 4096
             code = max(-2048, min(2047, code)) << 4
             enabled = self._registers[0x20] >> axis & 1
             data += ((code >> unused << unused) * enabled & 0xFFFF).to_bytes(2, "little")

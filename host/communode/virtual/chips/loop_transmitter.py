@@ -39,6 +39,8 @@ class LoopTransmitter:
 
     def milliamperes(self, time_us: int) -> float:
         """The loop's current."""
+        if "saturated" in self._chip.faults:
+            return 20.8
         if time_us < self._since_us + READY_US or "warming_up" in self._chip.faults:
             return _FAULT_MA
         noise = 0.0002 * self._full_scale_m

@@ -174,6 +174,8 @@ class Scd4x(WordChip):
             first = FIRST_SHOT_ERROR_PPM if wrong else 0.0
             co2 = max(1, min(40000, round(self.measured("co2_ppm", end_us, 4.0, first))))
             self._fresh = False
+            if "saturated" in self.faults:
+                co2 = 40000
         offset = 4.0 - self._settings["temperature_offset"] * 175 / 65535
         celsius = self.measured("temperature_c", end_us, 0.05, self._bias_c + offset)
         humidity = self.measured("relative_humidity_pct", end_us, 0.3, self._bias_pct)

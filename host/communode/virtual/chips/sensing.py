@@ -6,6 +6,10 @@ Faults (setting ``faults``, a set that may change while the model lives):
     wrong_crc   what it sends is damaged
     stuck       it repeats its first value for ever
     warming_up  it never settles
+    saturated   what it measures lies beyond its range
+    stuck_sda   it holds the I2C data line low until it was clocked out of it: nobody on that bus is heard
+    held_sda    the same, but only a power cycle helps
+The last two are the wiring's business: see `communode.virtual.wiring`.
 ``absent`` is not a chip's: the board leaves the chip out. A model that cannot have a fault ignores it.
 """
 

@@ -124,6 +124,8 @@ class Sps30(WordChip):
         time_us = self._begun_us + second * 1_000_000
         settled = 0.5 if "warming_up" in self.faults else 1 - math.exp(-second / SETTLING_S)
         masses = [self._mass(name, time_us) * settled for name in _SERIES]
+        if "saturated" in self.faults:
+            masses = [1500.0] * len(_SERIES)
         counts = [factor * masses[1] for factor in (6.0, 7.0, 7.1, 7.15, 7.2)]
         values = [*masses, *counts, 0.6]
         if self._format == _UINT16:
