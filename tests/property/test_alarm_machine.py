@@ -26,8 +26,6 @@ values = st.one_of(
 )
 EDGES_MS = [1, 499_999, 500_000, 999_999, 1_000_000, 1_000_001]
 steps_ms = st.one_of(st.sampled_from(EDGES_MS), st.integers(1, 3_000_000))
-    st.sampled_from([1, 499_999, 500_000, 999_999, 1_000_000, 1_000_001]), st.integers(1, 3_000_000)
-)
 samples = st.lists(st.tuples(steps_ms, values), min_size=1, max_size=40)
 
 

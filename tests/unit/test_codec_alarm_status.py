@@ -80,7 +80,7 @@ report = st.tuples(
     st.integers(1, 15),
     st.integers(0, 255),
     st.sampled_from([0, 2, 3, 4]),
-    st.integers(0, 0xFFFF),
+    st.integers(1, 0xFFFF),
     st.integers(-(2**31) + 1, 2**31 - 1),
     st.integers(0, 32767),
 )
@@ -110,6 +110,7 @@ def test_any_alarms_come_back_as_they_were(
         (lambda data: data[:11] + b"\x02" + data[12:], "unknown alarm"),
         (lambda data: data[:11] + b"\x11" + data[12:], "unknown alarm"),
         (lambda data: data[:11] + b"\x15" + data[12:], "unknown alarm"),
+        (lambda data: data[:13] + b"\x00\x00" + data[15:], "unknown alarm"),
     ],
 )
 def test_each_broken_alarm_uplink_is_refused(change: Any, reason: str) -> None:

@@ -40,6 +40,14 @@ from ..schema.alarms import (
 )
 from ..schema.quantities import ABSENT, CLAMPED, FAULT, GOOD, OUT_OF_CALIBRATION, STALE
 
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Row = tuple[int, int, int, int, int]
+    Report = tuple[int, int, int, int, int, int]
+
 _VERSION = const(1)
 _HEAD = "<BIHBH"
 _HEAD_SIZE = const(10)
@@ -67,7 +75,7 @@ OPEN = (ACTIVE, LATCHED)  # nobody has acknowledged it
 class Alarm:
     """One row of the configuration, and where it stands. Times are seconds of node time."""
 
-    def __init__(self, row: "tuple[int, int, int, int, int]") -> None:
+    def __init__(self, row: "Row") -> None:
         self.quantity, self.kind, self.threshold, self.hysteresis, self.hold_off_s = row
         self.state = IDLE
         self.occurrence = 0
@@ -78,7 +86,7 @@ class Alarm:
         self.timer_s: int | None = None  # since when readings speak against the state
         self.reference: tuple[int, int] | None = None  # of a rate: time, value
 
-    def report(self, now_s: int) -> "tuple[int, int, int, int, int, int]":
+    def report(self, now_s: int) -> "Report":
         """What is told of it: kind, quantity, state, occurrence, value, age of the last change in s."""
         age_s = NO_AGE if self.changed_s is None else min(_AGE_TOP, max(0, now_s - self.changed_s))
         state = IDLE if self.state == PENDING else self.state
@@ -143,7 +151,7 @@ class Alarm:
 class Alarms:
     """All alarms of a node."""
 
-    def __init__(self, rows: "tuple[tuple[int, int, int, int, int], ...]") -> None:
+    def __init__(self, rows: "tuple[Row, ...]") -> None:
         """`rows` as `schema.alarms.rows_fault` finds them right."""
         self.alarms = [Alarm(row) for row in rows]
         self.last = 0  # the last occurrence number given
@@ -160,9 +168,9 @@ class Alarms:
 
     def evaluate(
         self,
-        readings: "dict[int, tuple[int | None, int]]",
+        readings: "Mapping[int, tuple[int | None, int]]",
         now_ms: int,
-        findings: "dict[int, tuple[bool | None, int | None]] | None" = None,
+        findings: "Mapping[int, tuple[bool | None, int | None]] | None" = None,
     ) -> "list[Alarm]":
         """Judge a sampling {quantity: (value, quality)}; the alarms that were raised or are over.
 
@@ -224,7 +232,7 @@ class Alarms:
         """Whether there is something to be told even with the day's airtime used up: a raise, three times."""
         return self._tries < _URGENT_TRIES and any(alarm.untold and alarm.urgent for alarm in self.alarms)
 
-    def due(self, now_ms: int) -> "list[tuple[int, int, int, int, int, int]]":
+    def due(self, now_ms: int) -> "list[Report]":
         """What is to be told now, in confirmed uplinks, urgent first: reports for codec/alarm.py."""
         now_s = now_ms // 1000
         if now_s < self._tell_s:
@@ -237,7 +245,7 @@ class Alarms:
         telling.sort(key=_rank)
         return [alarm.report(now_s) for alarm in telling]
 
-    def told(self, reports: "list[tuple[int, int, int, int, int, int]]", now_ms: int, acked: bool) -> None:
+    def told(self, reports: "list[Report]", now_ms: int, acked: bool) -> None:
         """The uplink with these reports was sent; `acked`: the network confirmed it."""
         now_s = now_ms // 1000
         if not acked:

@@ -95,7 +95,7 @@ def decode(payload: bytes) -> "tuple[int, int | None, int, int, list[ReadReport]
             _REPORT, payload, _HEAD_SIZE + index * _REPORT_SIZE
         )
         kind, state = kind_state >> 4, kind_state & 0x0F
-        if not kind or state > ACKNOWLEDGED or state == PENDING:
+        if not kind or not occurrence or state > ACKNOWLEDGED or state == PENDING:
             raise ValueError("unknown alarm or state")
         known = None if value == NO_VALUE else value
         reports.append((kind, quantity, state, occurrence, known, unpack_age(age)))

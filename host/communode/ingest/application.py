@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The application server in small: takes uplink events, stores readings, answers which records it has.
+"""The application server in small: takes uplink events, stores what they say, answers which records it lacks.
 
 Works on events in the shape of ChirpStack v4 (of the bench server or of a real one); owns no network.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from communode.errors import CommunodeError
+from communode.ingest.alarms import AlarmStore, decode_alarms
 from communode.ingest.readings import ReadingStore, decode_readings
-from communode.node.codec import downlink, uplink
+from communode.ingest.status import StatusStore, decode_status
+from communode.node.codec import alarm, downlink, status, uplink
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,52 @@ class Answer:
 
 
 class Application:
-    """Events in, readings kept, answers out."""
+    """Events in; readings, alarms and status kept; answers out."""
 
     def __init__(self, store: ReadingStore) -> None:
         self.store = store
+        self.alarms = AlarmStore(store.database)
+        self.status = StatusStore(store.database)
         self.rejected: list[str] = []
 
     def take(self, event: dict[str, Any]) -> Answer | None:
-        """Handle an ``up`` event. An unreadable payload is noted in ``rejected`` and changes nothing."""
-        if event.get("fPort") != uplink.F_PORT or not event.get("data"):
-            return None
+        """Handle an ``up`` event. An unreadable payload is noted in ``rejected`` and changes nothing.
+
+        One downlink can follow an uplink: an operator's acknowledgement of an alarm goes first, the node asks
+        for its records again.
+        """
         dev_eui = event["deviceInfo"]["devEui"]
+        answer = None
         try:
-            report = decode_readings(base64.b64decode(event["data"]))
+            if event.get("data"):
+                answer = self._take(dev_eui, event["fPort"], base64.b64decode(event["data"]), event)
         except CommunodeError as error:
             self.rejected.append(f"{dev_eui}: {error.message}")
-            return None
+        acknowledgement = self.alarms.answer(dev_eui)
+        return answer if acknowledgement is None else Answer(alarm.F_PORT, acknowledgement)
+
+    def acknowledge(self, dev_eui: str, name: str) -> int:
+        """An operator knows of the open alarm ``name``: its occurrence. `CommunodeError` if none is."""
+        return self.alarms.acknowledge(dev_eui, name)
+
+    def _take(self, dev_eui: str, f_port: int, payload: bytes, event: dict[str, Any]) -> Answer | None:
+        if f_port == alarm.F_PORT:
+            self.alarms.add(dev_eui, decode_alarms(payload).reports)
+        elif f_port == status.F_PORT:
+            self.status.add(dev_eui, _utc(event["time"]), decode_status(payload))
+        elif f_port == uplink.F_PORT:
+            return self._take_readings(dev_eui, payload)
+        return None
+
+    def _take_readings(self, dev_eui: str, payload: bytes) -> Answer | None:
+        report = decode_readings(payload)
         self.store.add(dev_eui, report.records)
         if report.floor is None:
             return None
         base, start, have = self.store.have(dev_eui, report.generation, report.floor, report.newest)
         return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, start, have))
+
+
+def _utc(time: str) -> str:
+    """A time of an event as the store has it."""
+    return datetime.fromisoformat(time).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -135,6 +135,11 @@ class ReadingStore:
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.executescript(_SCHEMA)
 
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The database, for what is kept beside the readings."""
+        return self._database
+
     def close(self) -> None:
         """Close, leaving one file."""
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
