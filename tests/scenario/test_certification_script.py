@@ -234,7 +234,7 @@ def test_14_a_clock_worse_than_the_windows_allow_misses_the_downlink(
         uplink = yield from lab.echo(b"too late")
         assert uplink.answer == b""
 
-    laboratory(drift_ppm=20_000).run(script)
+    laboratory(drift_ppm=8_000).run(script)
 
 
 # 2.15 of the script: a to h are its sub-cases. Data rate and power, redundancy, mask, ChMaskCntl, answers.
