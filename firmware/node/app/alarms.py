@@ -360,4 +360,5 @@ def _restore(alarm: Alarm, fields: "tuple[int, ...]", base_s: int, now_s: int, s
 
 
 def _rank(alarm: Alarm) -> int:
-    return 0 if alarm.urgent else alarm.occurrence or 1
+    # A total order: MicroPython's sort is not stable.
+    return alarm.occurrence if alarm.urgent else 0x10000 | alarm.occurrence
