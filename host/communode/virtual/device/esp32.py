@@ -11,6 +11,17 @@ WAKEUP_ANY_HIGH = 1
 PARTITIONS = []  # (type, subtype, address, size, label, encrypted), from the flashed table
 
 
+_NVS_NAMES = {4354: "ESP_ERR_NVS_NOT_FOUND", 4364: "ESP_ERR_NVS_INVALID_LENGTH"}
+
+
+def _nvs(op, kind, value, data):
+    try:
+        return _link.call(op, kind, value, data)
+    except OSError as error:  # as the port's check_esp_err: the negative code, and its name
+        code = error.args[0]
+        raise OSError(-code, _NVS_NAMES.get(code, "ESP_ERR_NVS"))
+
+
 class NVS:
     _I32 = 0x14
     _BLOB = 0x42
@@ -21,26 +32,26 @@ class NVS:
         self._space = namespace.encode() + b"\x00"
 
     def get_i32(self, key):
-        data = _link.call(ops.NVS_GET, self._I32, 0, self._space + key.encode())
+        data = _nvs(ops.NVS_GET, self._I32, 0, self._space + key.encode())
         return int.from_bytes(data, "little") - ((data[3] & 0x80) << 25)
 
     def set_i32(self, key, value):
-        _link.call(ops.NVS_SET, self._I32, value, self._space + key.encode() + b"\x00")
+        _nvs(ops.NVS_SET, self._I32, value, self._space + key.encode() + b"\x00")
 
     def get_blob(self, key, buffer):
-        data = _link.call(ops.NVS_GET, self._BLOB, 0, self._space + key.encode())
+        data = _nvs(ops.NVS_GET, self._BLOB, 0, self._space + key.encode())
         if data == 0:
             return 0
         if len(data) > len(buffer):
-            raise OSError(-4364)  # ESP_ERR_NVS_INVALID_LENGTH
+            raise OSError(-4364, _NVS_NAMES[4364])
         buffer[: len(data)] = data
         return len(data)
 
     def set_blob(self, key, value):
-        _link.call(ops.NVS_SET, self._BLOB, 0, self._space + key.encode() + b"\x00" + bytes(value))
+        _nvs(ops.NVS_SET, self._BLOB, 0, self._space + key.encode() + b"\x00" + bytes(value))
 
     def erase_key(self, key):
-        _link.call(ops.NVS_ERASE, 0, 0, self._space + key.encode())
+        _nvs(ops.NVS_ERASE, 0, 0, self._space + key.encode())
 
     def commit(self):
         _link.call(ops.NVS_COMMIT)
