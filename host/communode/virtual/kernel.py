@@ -52,6 +52,7 @@ class Kernel:
         self._members: list[Member] = []
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Processor, Member] = {}
+        self._ended: dict[Processor, Member] = {}  # gone, but what they posted is not yet served
         self.requests = 0
         self.events_run = 0
 
@@ -85,11 +86,12 @@ class Kernel:
             due = self._events[0][0] if self._events else NEVER
             waiting = turn.backlog[0].time_us if turn is not None else NEVER
             if due <= waiting and due < horizon:
-                if due >= until_us and not self._watched:
+                if due >= until_us and not self._watched and not self._ended:
                     return
                 self._run_event()
             elif turn is not None and waiting < horizon:
                 self._serve(turn, turn.backlog.pop(0))
+                self._bury(turn)
             elif self._watched:
                 self._serve_arrived(None)
             else:
@@ -128,6 +130,16 @@ class Kernel:
                 request = processor.buffered()
             if not processor.alive and processor in self._watched:
                 self.unwatch(processor)
+                self._ended[processor] = member
+                self._bury(member)
+
+    def _bury(self, member: Member) -> None:
+        """Tell a board that its processor has ended, once everything that it had posted before is done."""
+        if member.backlog or not self._ended:
+            return
+        for processor in [item for item, owner in self._ended.items() if owner is member]:
+            del self._ended[processor]
+            if member.processor is processor:
                 member.processor_ended()
 
     def _serve(self, member: Member, request: Request) -> None:
