@@ -21,13 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from communode.errors import CommunodeError  # noqa: E402
 from native import lint  # noqa: E402
 from native.cases import CASES  # noqa: E402
 from native.compiler import code_of  # noqa: E402
 from native.counts import MACHINES, per_element, run_tuned, tuned  # noqa: E402
 from native.mpy_file import ARCHES  # noqa: E402
-
-from communode.errors import CommunodeError  # noqa: E402
 
 BUDGETS = ROOT / "tools" / "native" / "budgets.toml"
 FIRMWARE = ROOT / "firmware"
@@ -58,23 +57,30 @@ def gate_findings(path: Path) -> Iterator[str]:
 def measured() -> dict[str, dict[str, float]]:
     """Instructions per element by instruction set and kernel."""
     return {
-        isa: {case.name: round(per_element(case, partial(run_tuned, case, tuned(case, isa))), 1) for case in CASES}
+        isa: {
+            case.name: round(per_element(case, partial(run_tuned, case, tuned(case, isa))), 1)
+            for case in CASES
+        }
         for isa in MACHINES
     }
 
 
-def budget_findings(budgets: dict[str, dict[str, float]], found: dict[str, dict[str, float]]) -> Iterator[str]:
+def budget_findings(
+    budgets: dict[str, dict[str, float]], found: dict[str, dict[str, float]]
+) -> Iterator[str]:
     """Kernels over their budget, budgets that are loose, and names that only one side knows."""
     for isa, kernels in found.items():
         allowed = budgets.get(isa, {})
         for name in sorted(kernels.keys() ^ allowed.keys()):
-            yield f"{isa}: {name}: " + ("has no budget" if name in kernels else "has a budget and is no kernel")
+            yield f"{isa}: {name}: " + (
+                "has no budget" if name in kernels else "has a budget and is no kernel"
+            )
         for name in sorted(kernels.keys() & allowed.keys()):
             count, budget = kernels[name], allowed[name]
             if count > budget:
                 yield f"{isa}: {name}: {count} instructions per element, {budget} allowed"
             elif count * LOOSE < budget:
-                yield f"{isa}: {name}: {count} instructions per element, and {budget} allowed: lower the budget"
+                yield f"{isa}: {name}: {count} instructions per element: lower the budget of {budget}"
 
 
 def as_toml(found: dict[str, dict[str, float]]) -> str:

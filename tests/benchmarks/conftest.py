@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all benchmarks share: ``--out FOLDER``; without it bench_*.py is not collected, so `make test` runs none."""
+"""What all benchmarks share: ``--out FOLDER``; without it, as in `make test`, none is collected."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ UNROLL = 4
 HIGH_PASS_HZ = (20.598997, 20.598997, 107.65265, 737.86223)
 LOW_PASS_HZ = 12194.217
 LOW_SHIFT = 8
-INPUT_SHIFT = 11  # 32-bit I2S words to 21 bits: the worst-case peak in the cascade, times c, fits 31 bits
+INPUT_SHIFT = 10  # 32-bit I2S words to 22 bits: the worst-case peak in the cascade, times c, fits 31 bits
 THIRD_OCTAVES_HZ = tuple(1000 * 10 ** (step / 10) for step in range(-15, 10))  # 31.5 Hz to 8 kHz, exact
 
 

@@ -4,9 +4,10 @@
 Found by running random programs; each rule has a test that shows the defect on the emitted instructions. The
 x64 body is right in all three cases, so no test on a PC would notice.
 
-constant-index   a load p[k] with a constant k: xtensawin overwrites the base register when k is outside 0 to 255
-                 and p is not in one of the two register locals (the first two parameters); rv32imc does the same
-                 when p is a temporary (a cast in place) and k * size is outside -2048 to 2047. Stores are right.
+constant-index   a load p[k] with a constant k: xtensawin overwrites the base register when k is outside 0 to
+                 255 and p is not one of the two register locals (the first two parameters); rv32imc does the
+                 same when p is a temporary (a cast in place) and k * size is outside -2048 to 2047.
+                 Stores are right.
 inversion        `a | ~b` with anything pending on the left: xtensawin loses it. Write `b ^ -1`.
 """
 

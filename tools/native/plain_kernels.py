@@ -200,7 +200,7 @@ def envelope(p: ptr32, n: int, out: ptr32):
 @micropython.viper
 def weigh(p: ptr32, n: int, state: ptr32, high: ptr32, low: int):
     for i in range(n):
-        x = p[i] >> 11
+        x = p[i] >> 10
         for k in range(4):
             x = x - state[k]
             state[k] = state[k] + ((high[2 * k] * x + high[8 + k]) >> high[2 * k + 1])

@@ -36,7 +36,8 @@ def render(rows: Sequence[Row], versions: Mapping[str, str]) -> str:
     medians = [statistics.median(row.ratio for row in rows if row.isa == isa) for isa in MACHINES]
     worst = [max(row.ratio for row in rows if row.isa == isa) for isa in MACHINES]
     pairs = zip(MACHINES, medians, worst, strict=True)
-    lines += ["", "; ".join(f"{isa}: median ratio {median:.2f}, worst {most:.2f}" for isa, median, most in pairs)]
+    summary = [f"{isa}: median ratio {median:.2f}, worst {most:.2f}" for isa, median, most in pairs]
+    lines += ["", "; ".join(summary)]
     made = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines[-1] += f". Every kernel was exact in {min(row.bit_exact_runs for row in rows)} runs. {made}."
     return "\n".join(lines)

@@ -17,7 +17,7 @@ def weigh(x: int, fine: int, p: ptr32, n: int, state: ptr32):
     """Weigh ``n`` 32-bit I2S words at ``p`` and add their energy to ``state``. n is a multiple of 4.
 
     x and fine are scratch: pass 0. ``state`` is ten words: six of the filter, the fine sum (low, rest) of
-    squares, the coarse sum (low, rest) in units of 65536. The unit is 2**11 of an input word,
+    squares, the coarse sum (low, rest) in units of 65536. The unit is 2**10 of an input word,
     squared.
     """
     w1 = state[0]
@@ -31,7 +31,7 @@ def weigh(x: int, fine: int, p: ptr32, n: int, state: ptr32):
     coarse = state[8]
     coarse_rest = state[9]
     while n:
-        x = p[0] >> 11
+        x = p[0] >> 10
         x = x - w1
         w1 = (132 * x >> 15) + w1
         x = x - w2
@@ -48,7 +48,7 @@ def weigh(x: int, fine: int, p: ptr32, n: int, state: ptr32):
             coarse = x * x + coarse
         else:
             fine = x * x + fine
-        x = p[1] >> 11
+        x = p[1] >> 10
         x = x - w1
         w1 = (132 * x >> 15) + w1
         x = x - w2
@@ -65,7 +65,7 @@ def weigh(x: int, fine: int, p: ptr32, n: int, state: ptr32):
             coarse = x * x + coarse
         else:
             fine = x * x + fine
-        x = p[2] >> 11
+        x = p[2] >> 10
         x = x - w1
         w1 = (132 * x >> 15) + w1
         x = x - w2
@@ -82,7 +82,7 @@ def weigh(x: int, fine: int, p: ptr32, n: int, state: ptr32):
             coarse = x * x + coarse
         else:
             fine = x * x + fine
-        x = p[3] >> 11
+        x = p[3] >> 10
         x = x - w1
         w1 = (132 * x >> 15) + w1
         x = x - w2

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-# Sound levels from energies (a_weighting_*.py) and from a histogram of levels (order.py). Pure; floats of single
-# precision are enough: a level needs 0.1 dB.
+# Sound levels from energies (a_weighting_*.py) and from a histogram of levels (order.py). Pure; floats of
+# single precision are enough: a level needs 0.1 dB.
 #
 # Not here: the microphone and its sampling. Only levels come out, and no level is shorter than a block of
 # 125 ms (time weighting F): speech cannot be made of them again.
-# Sources: IEC 61672-1:2013 (LAeq, reference 20 uPa); ISO 1996-2:2017 (LN, the level exceeded N % of the time).
+# Sources: IEC 61672-1:2013 (LAeq, reference 20 uPa); ISO 1996-2:2017 (LN, the level exceeded N % of the
+# time).
 
 import math
 
 from micropython import const
 
 _SUMS = const(6)  # where the sums begin in the state of `weigh`
-_INPUT_SHIFT = const(11)  # `weigh` shifts its 32-bit input words by this
+_INPUT_SHIFT = const(10)  # `weigh` shifts its 32-bit input words by this
 _CALIBRATOR_DB = 94.0  # 1 Pa, the level at which sensitivities are stated
 
 
@@ -27,9 +28,9 @@ def take_energy(state: "list[int]") -> int:
 def level_db(energy: int, samples: int, sensitivity_dbfs: float, gain_1khz_millidb: int) -> float:
     """LAeq in dB of ``samples`` samples with the sum of squares ``energy``; silence is 0 dB.
 
-    ``sensitivity_dbfs`` is the microphone's output at 94 dB and 1 kHz relative to a full-scale sine (datasheet:
-    -26 for ICS-43434 and INMP441, or what a calibrator says); ``gain_1khz_millidb`` is GAIN_1KHZ_MILLIDB of the
-    kernel's module.
+    ``sensitivity_dbfs`` is the microphone's output at 94 dB and 1 kHz relative to a full-scale sine
+    (datasheet: -26 for ICS-43434 and INMP441, or what a calibrator says); ``gain_1khz_millidb`` is
+    GAIN_1KHZ_MILLIDB of the kernel's module.
     """
     if energy <= 0:
         return 0.0
@@ -40,7 +41,8 @@ def level_db(energy: int, samples: int, sensitivity_dbfs: float, gain_1khz_milli
 
 
 def exceeded(bins: "list[int]", percent: int, low: int, shift: int) -> "int | None":
-    """The level exceeded ``percent`` % of the time, by a histogram of `histogram` with the same low and shift.
+    """The level exceeded ``percent`` % of the time, by a histogram of `histogram` with the same low and
+    shift.
 
     The middle of its bin, in the histogram's unit; None for an empty histogram.
     """

@@ -8,7 +8,8 @@ import math
 
 
 def mains(sums: "list[int]", n: int) -> "tuple[float, float, float]":
-    """(voltage, current, real power) of ``n`` pairs whose sums are given: RMS codes, RMS codes, codes squared.
+    """(voltage, current, real power) of ``n`` pairs whose sums are given: RMS codes, RMS codes, codes
+    squared.
 
     Whole periods of the mains must have been sampled: 20 ms or a multiple.
     """

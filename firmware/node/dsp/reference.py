@@ -159,7 +159,7 @@ def weigh(rate_hz: int, p: "array[int]", n: int, state: "array[int]") -> None:
     w = [state[k] for k in range(6)]
     fine = coarse = 0
     for word in p[:n]:
-        x = word >> 11
+        x = word >> 10
         for k, (c, shift) in enumerate(high):
             x = x - w[k]
             w[k] += (c * x + (1 << shift - 1 if k == 3 else 0)) >> shift

@@ -10,7 +10,7 @@ void weigh_32k(const int32_t *p, int n, int32_t *state) {
     int32_t w1 = state[0], w2 = state[1], w3 = state[2], w4 = state[3], w5 = state[4], w6 = state[5];
     int64_t fine = ((int64_t)state[7] << 16) + state[6], coarse = ((int64_t)state[9] << 16) + state[8];
     for (; n; n--) {
-        int32_t x = *p++ >> 11;
+        int32_t x = *p++ >> 10;
         HIGH(w1, 132, 15, 0);
         HIGH(w2, 132, 15, 0);
         HIGH(w3, 171, 13, 0);
@@ -32,7 +32,7 @@ void weigh_48k(const int32_t *p, int n, int32_t *state) {
     int32_t w1 = state[0], w2 = state[1], w3 = state[2], w4 = state[3], w5 = state[4], w6 = state[5];
     int64_t fine = ((int64_t)state[7] << 16) + state[6], coarse = ((int64_t)state[9] << 16) + state[8];
     for (; n; n--) {
-        int32_t x = *p++ >> 11;
+        int32_t x = *p++ >> 10;
         HIGH(w1, 176, 16, 0);
         HIGH(w2, 176, 16, 0);
         HIGH(w3, 229, 14, 0);

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+"""Puts the developers' tools on the path: the harness is what these tests use, and what they judge."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
