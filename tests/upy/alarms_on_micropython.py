@@ -9,6 +9,7 @@ sys.path.insert(0, sys.argv[1])
 from binascii import crc32, hexlify
 
 from node.app.alarms import MAX_SIZE, Alarms
+from node.app.tally import Tally
 from node.codec import alarm, status
 from node.schema.alarms import rows_fault
 from node.schema.quantities import BATTERY, CO2, TILT, WATER_LEVEL, WATER_VOLUME
@@ -83,3 +84,14 @@ print("raised", raised, "sum", sums & 0xFFFFFFFF)
 print(hexlify(node.to_bytes(now_ms)).decode())
 print(hexlify(events.to_bytes()).decode())
 print(hexlify(payload).decode())
+
+tally = Tally(0)
+for cause in (1, 4, 3, 5):
+    tally.note_start(cause)
+    tally.note_heap(70000 - cause)
+    tally.note_airtime(123456)
+    assert tally.load(tally.to_bytes(), 0, True)
+tally.prepare(made, 7200000, [1, 2, 3, 4, 5, 1 << 31])
+tally.settle(7200001)
+tally.prepare(made, 7300000, [2, 2, 3, 4, 5, 1 << 31])
+print(hexlify(tally.to_bytes()).decode(), made.energy_mc, made.resets)
