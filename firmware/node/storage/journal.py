@@ -53,10 +53,13 @@ class Journal:
         self.generation = generation
         self.next_id = 0
         self._slot = 0  # where the next record goes; a multiple of 128 = the sector must be erased first
-        if hint is None:
-            self._scan()
-        else:
+        if hint is not None:
             self.generation, self.next_id, self._slot = hint
+            found = self._read(self._slot)
+            if found is None or found[0] < self.next_id:
+                return
+            self.next_id = self._slot = 0  # a record was taken after the hint: it would be overwritten
+        self._scan()
 
     @property
     def position(self) -> "Position":
@@ -95,6 +98,16 @@ class Journal:
     def capacity(self) -> int:
         """Slots that are surely kept, the sector being written apart."""
         return (self._sectors - 1) * _SLOTS
+
+    @property
+    def oldest_id(self) -> int:
+        """Id of the oldest record in the ring; `next_id` when it is empty. Reads at most a slot a sector."""
+        first = (self._slot + _SLOTS - 1) // _SLOTS  # past the sector being written
+        for step in range(self._sectors):
+            found = self._read((first + step) % self._sectors * _SLOTS)
+            if found is not None and found[1] == self.generation:
+                return found[0]
+        return self.next_id
 
     def append(self, payload: bytes) -> int:
         """Store one record; return its id. It is there when this returns, or not at all."""

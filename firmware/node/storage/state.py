@@ -42,8 +42,8 @@ class StateLog:
         self._sequence = 0
         self._sector = 0
         self._end = _SECTOR  # where the next record goes; the sector's end = open a new one
-        self._scan()
-        if hint >= 0 and hint // _SECTOR == self._sector:
+        newest_end = self._scan()
+        if hint >= 0 and hint == newest_end:  # else something was written after the hint
             self._end = hint % _SECTOR
 
     @property
@@ -64,8 +64,10 @@ class StateLog:
             return None
         return kind, sequence, length
 
-    def _scan(self) -> None:
+    def _scan(self) -> int:
+        """Find the newest record of each kind; return where the newest of all ends, or -1."""
         # A sector's records have rising sequence numbers; a torn one can only be the last of its sector.
+        newest_end = -1
         for sector in range(self._sectors):
             offset = sector * _SECTOR
             end = offset + _SECTOR
@@ -79,7 +81,9 @@ class StateLog:
                 if sequence > self._sequence:
                     self._sequence = sequence
                     self._sector = sector
+                    newest_end = offset + _space(length)
                 offset += _space(length)
+        return newest_end
 
     def load(self, kind: int) -> "bytes | None":
         """The newest payload of `kind`, or None."""
