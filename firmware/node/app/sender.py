@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# Joining, and getting records to the server: what goes into the next frame, and what a downlink settles. Pure.
+# Joining, and getting records to the server: what goes into the next frame, what a downlink settles. Pure.
 #
 # Not here: the MAC and the radio (lorawan/runner.py), which records are missing (storage/delivery.py).
 
 from micropython import const
 
 from ..codec import downlink, uplink
-from ..codec.record import UNSYNCED
+from ..codec.record import UNSYNCED, lost_record
 
 _FRAMES = const(4)  # most frames a waking
 _LEAST_RETRY_MS = const(1000)
@@ -52,12 +52,16 @@ class Sender:
     def send(self, clock) -> None:  # type: ignore[no-untyped-def]
         """Send what is to be sent, as far as duty cycle, fair use and this waking's share of frames allow."""
         delivery, mac = self.delivery, self.runner.mac
-        for _ in range(_FRAMES):
+        asked = False
+        for number in range(_FRAMES):
             now_ms = clock.now_ms()
+            if number and not delivery.may_send(now_ms, backlog=True):
+                return
             if not delivery.may_send(now_ms):
                 print("send waits: the day's airtime is used up")
                 return
-            ask = delivery.wants_answer(self.journal.next_id) and delivery.may_ask(now_ms)
+            # Once a waking: an answer speaks of what is older than the frame that asked, and later ones are.
+            ask = not asked and delivery.wants_answer(self.journal.next_id) and delivery.may_ask(now_ms)
             if ask or self.keeper.is_due(now_ms):
                 mac.request_device_time()  # before asking for room: it takes one byte of it
             writer = self._compose(ask)
@@ -66,13 +70,17 @@ class Sender:
                 return
             outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
             self._report("send", outcome)
+            if outcome.code == "sent":
+                delivery.mark_sent(writer.ids)  # before an answer that has seen them
             self.take_outcome(outcome)
             if outcome.code != "sent":
                 return
-            delivery.mark_sent(writer.ids)
             if ask:
+                asked = True
                 delivery.spend_answer()
-            if payload and not (outcome.downlinks and delivery.any_missing()):
+            # A missing record does not fit behind a new one that is 18 hours or 256 ids younger, so a backlog
+            # needs frames of its own.
+            if payload and not delivery.any_missing():
                 return
 
     def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]
@@ -100,27 +108,36 @@ class Sender:
     def _compose(self, ask: bool) -> uplink.UplinkWriter:
         """The next payload: as many records as fit."""
         delivery, journal = self.delivery, self.journal
+        oldest_id = -1
+        whole = b""  # the last record that was read
         writer = uplink.UplinkWriter(
             self.profile_id, journal.generation, delivery.floor, self.runner.mac.max_payload(), ask
         )
         for record_id in delivery.queue(journal.next_id, uplink.MAX_RECORDS):
             record = self._fetch(record_id)
             if record is None:
-                delivery.drop(record_id)
-            elif record[4] & UNSYNCED and not self.keeper.known:
+                if oldest_id < 0:
+                    oldest_id = journal.oldest_id
+                if record_id < oldest_id:
+                    delivery.drop_below(oldest_id)  # the ring has moved on
+                    break
+                if whole:  # torn by a power cut: unless the server hears of it, it stays missing for ever
+                    writer.add(record_id, lost_record(whole))
+                continue
+            if record[4] & UNSYNCED and not self.keeper.known:
                 break  # the server could not place it; the time comes with the first downlink
-            else:
-                writer.add(record_id, record)
+            writer.add(record_id, record)
+            whole = record
         return writer
 
     def _settle(self, payload: bytes) -> None:
         try:
-            generation, base, start, count, have = downlink.decode_acknowledgement(payload)
+            generation, base, top, runs = downlink.decode_acknowledgement(payload)
         except ValueError as error:
             print("downlink ignored:", error)
             return
         journal = self.journal
-        if generation == journal.generation and self.delivery.settle(base, start, count, have, journal.next_id):
+        if generation == journal.generation and self.delivery.settle(base, top, runs, journal.next_id):
             self.on_settled()
 
     def _report(self, what: str, outcome) -> None:  # type: ignore[no-untyped-def]

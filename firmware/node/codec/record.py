@@ -78,6 +78,11 @@ def pack_record(time_s: int, flags: int, body: bytes) -> bytes:
     return struct.pack("<IB", time_s, flags) + body
 
 
+def lost_record(like: bytes) -> bytes:
+    """In place of a record that a power cut tore: no time, all values ABSENT, as long and late as `like`."""
+    return like[:4] + bytes((UNSYNCED | 0x0F,)) + b"\xff" * (len(like) - HEAD)
+
+
 def is_good(quality: int) -> bool:
     """Whether a value may be used without a second thought."""
     return quality == GOOD

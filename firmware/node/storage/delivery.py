@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: MIT
 # Which records the server has: what to send next, newest first, and what an acknowledgement settles. Pure.
 #
-# New records go once. The server answers a frame that asks for it with what it has (codec/downlink.py): what
-# is missing there is sent again; what it has is settled. Losing this state costs repeats, never a record: the
-# store knows a record by its id. Ids are those of the journal.
+# New records go once. The server answers a frame that asks for it with what it lacks (codec/downlink.py):
+# that is sent again, the rest is settled. Losing this state costs repeats, never a record: the store knows a
+# record by its id. Ids are those of the journal.
 #
-# Two allowances keep a node within fair use of a public network: airtime and answers, each a bucket that
-# fills evenly over the day. (The law's duty cycle is the MAC's business, and stricter at any moment.)
+# Two allowances keep a node within fair use of a public network, 30 s of airtime and 10 answers in any 24
+# hours: buckets that fill evenly and hold little, so that a quiet week is not followed by a loud day. (The
+# law's duty cycle is the MAC's business, and stricter at any moment.)
 
 import struct
 
 from micropython import const
 
-_FORMAT = "<IIIIBqiqi16s"
-SIZE = const(57)
-SPAN = const(128)  # records that one acknowledgement can speak of
-ASK_AFTER = const(18)  # records after which a frame asks: eight a day at ten minutes, with room for lost ones
+TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
+
+if TYPE_CHECKING:
+    Runs = list[tuple[int, int]]  # (newest id, how many, going down), newest first
+
+_FORMAT = "<IIIBqiqi"
+_RUN = "<IH"
+_HEAD = const(37)
+_RUN_SIZE = const(6)
+MAX_PAIRS = const(15)  # runs that one acknowledgement can name
+ASK_AFTER = const(18)  # records after which a frame asks: eight times a day at ten minutes
 
 _DAY_MS = const(86400000)
-AIRTIME_MS_A_DAY = const(30000)
-ANSWERS_A_DAY = const(10)
+# What fills in, what is held, and one frame that overdraws it (2.8 s at SF12): below 30 s together.
+AIRTIME_MS_A_DAY = const(25000)
+AIRTIME_HELD_MS = const(2000)
+ANSWERS_A_DAY = const(8)
+ANSWERS_HELD = const(2)
 
 
 class Delivery:
@@ -29,50 +40,46 @@ class Delivery:
         self.floor = first_id  # all below are settled
         self.sent = first_id  # all below were sent at least once
         self._answered = first_id  # next id when the last answer came
-        self._deeper = False  # records below the window of the last answer are missing, too
-        self._missing_from = first_id
-        self._missing = bytearray(16)  # bit i: record _missing_from + i is known to be missing
+        self._deeper = False  # records older than those that the last answer named are missing, too
+        self._runs: Runs = []  # known to be missing and not yet sent again
         self._airtime_at_ms = now_ms
-        self._airtime_ms = AIRTIME_MS_A_DAY
+        self._airtime_ms = AIRTIME_HELD_MS
         self._answers_at_ms = now_ms
-        self._answers = ANSWERS_A_DAY
+        self._answers = ANSWERS_HELD
 
     def to_bytes(self) -> bytes:
         """For RTC memory and the state log."""
-        return struct.pack(
+        head = struct.pack(
             _FORMAT,
             self.floor,
             self.sent,
             self._answered,
             self._deeper,
-            self._missing_from,
             self._airtime_at_ms,
             self._airtime_ms,
             self._answers_at_ms,
             self._answers,
-            bytes(self._missing),
         )
+        return head + b"".join([struct.pack(_RUN, newest, count) for newest, count in self._runs])
 
     def load(self, data: "bytes | None", now_ms: int) -> bool:
         """Take over what `to_bytes` gave; False where there is nothing to take.
 
         The node's time starts again at a power loss: a stamp that lies ahead is taken for now.
         """
-        if data is None or len(data) != SIZE:
+        if data is None or len(data) < _HEAD or (len(data) - _HEAD) % _RUN_SIZE:
             return False
         (
             self.floor,
             self.sent,
             self._answered,
             deeper,
-            self._missing_from,
             airtime_at_ms,
             self._airtime_ms,
             answers_at_ms,
             self._answers,
-            missing,
-        ) = struct.unpack(_FORMAT, data)
-        self._missing = bytearray(missing)
+        ) = struct.unpack_from(_FORMAT, data)
+        self._runs = [struct.unpack_from(_RUN, data, at) for at in range(_HEAD, len(data), _RUN_SIZE)]
         self._deeper = bool(deeper)
         self._airtime_at_ms = min(airtime_at_ms, now_ms)
         self._answers_at_ms = min(answers_at_ms, now_ms)
@@ -80,13 +87,13 @@ class Delivery:
 
     # --- allowances ---
 
-    def may_send(self, now_ms: int) -> bool:
-        """Whether the day's airtime allows a frame now."""
+    def may_send(self, now_ms: int, *, backlog: bool = False) -> bool:
+        """Whether the day's airtime allows a frame now; one for `backlog` alone leaves half of it."""
         gained = (now_ms - self._airtime_at_ms) * AIRTIME_MS_A_DAY // _DAY_MS
         if gained > 0:
             self._airtime_at_ms += gained * _DAY_MS // AIRTIME_MS_A_DAY
-            self._airtime_ms = min(AIRTIME_MS_A_DAY, self._airtime_ms + gained)
-        return self._airtime_ms > 0
+            self._airtime_ms = min(AIRTIME_HELD_MS, self._airtime_ms + gained)
+        return self._airtime_ms > (AIRTIME_HELD_MS // 2 if backlog else 0)
 
     def spend_airtime(self, airtime_us: int) -> None:
         """A frame was on the air for so long."""
@@ -98,7 +105,7 @@ class Delivery:
         gained = (now_ms - self._answers_at_ms) // step
         if gained > 0:
             self._answers_at_ms += gained * step
-            self._answers = min(ANSWERS_A_DAY, self._answers + gained)
+            self._answers = min(ANSWERS_HELD, self._answers + gained)
         return self._answers > 0
 
     def spend_answer(self) -> None:
@@ -109,59 +116,51 @@ class Delivery:
 
     def wants_answer(self, next_id: int) -> bool:
         """Whether it is time to ask what the server has."""
-        return next_id - self._answered >= ASK_AFTER or (self._deeper and not self.any_missing())
+        return next_id - self._answered >= ASK_AFTER or (self._deeper and not self._runs)
 
     def any_missing(self) -> bool:
         """Whether a record is known to be missing and not yet sent again."""
-        return any(self._missing)
+        return bool(self._runs)
 
     def queue(self, next_id: int, limit: int) -> "list[int]":
         """At most `limit` ids to send now: new ones, then missing ones, each newest first."""
-        ids: list[int] = []
-        record_id = next_id - 1
-        while record_id >= self.sent and len(ids) < limit:
-            ids.append(record_id)
-            record_id -= 1
-        for index in range(SPAN - 1, -1, -1):
-            if len(ids) >= limit:
-                break
-            if self._missing[index >> 3] & 1 << (index & 7):
-                ids.append(self._missing_from + index)
+        ids = list(range(next_id - 1, max(self.sent - 1, next_id - 1 - limit), -1))
+        for newest, count in self._runs:
+            ids += range(newest, newest - min(count, limit - len(ids)), -1)
         return ids
 
     def mark_sent(self, ids: "list[int]") -> None:
-        """These ids were on the air (or can never be): they wait for the next answer.
+        """These ids, in the order of `queue`, were on the air: they wait for the next answer.
 
-        New records go newest first: older new ones that did not fit stay unsettled below `sent`; the next
-        answer names them.
+        So do those that were passed over: newer ones than these among the missing, and older ones than these
+        among the new, which are below `sent` now.
         """
         for record_id in ids:
-            index = record_id - self._missing_from
-            if 0 <= index < SPAN:
-                self._missing[index >> 3] &= ~(1 << (index & 7)) & 0xFF
-            if record_id >= self.sent:
-                self.sent = record_id + 1
+            while self._runs and record_id <= self._runs[0][0]:
+                newest, count = self._runs.pop(0)
+                left = record_id - (newest - count) - 1
+                if left >= 0:
+                    if left:
+                        self._runs.insert(0, (record_id - 1, left))
+                    break
+            self.sent = max(self.sent, record_id + 1)
 
-    def settle(self, base: int, start: int, count: int, have: bytes, next_id: int) -> bool:
-        """The server has all below `base` and all from `start + count`; bit i of `have`: it has `start + i`.
+    def settle(self, base: int, top: int, runs: "Runs", next_id: int) -> bool:
+        """The server has all below `base` and lacks `runs`, the newest of which begins at `top`.
 
         False, and nothing changes, when that speaks of records that do not exist.
         """
-        if base > next_id or start < base or start + count > next_id or count > SPAN:
+        if base > next_id or top >= next_id:
             return False
         self.floor = max(self.floor, base)
         self._answered = next_id
-        self._deeper = start > base
-        self._missing_from = start
-        self._missing = bytearray(16)
-        for index in range(count):
-            if start + index < self.sent and not have[index >> 3] & 1 << (index & 7):
-                self._missing[index >> 3] |= 1 << (index & 7)
+        self._runs = runs[:MAX_PAIRS]
+        lowest = runs[-1][0] - runs[-1][1] + 1 if runs else top + 1
+        self._deeper = lowest > base
         return True
 
-    def drop(self, record_id: int) -> None:
-        """The journal no longer holds it: it can never be sent."""
-        self.mark_sent([record_id])
-        if record_id >= self.floor:
-            # The ring drops the oldest first: nothing below is there either.
-            self.floor = record_id + 1
+    def drop_below(self, oldest_id: int) -> None:
+        """The ring holds nothing before `oldest_id`: what is missing there can never be sent."""
+        self.floor = max(self.floor, oldest_id)
+        kept = [(newest, min(count, newest - oldest_id + 1)) for newest, count in self._runs]
+        self._runs = [run for run in kept if run[1] > 0]

@@ -69,8 +69,8 @@ class Application:
         self.store.add(dev_eui, report.records)
         if report.floor is None:
             return None
-        base, start, have = self.store.have(dev_eui, report.generation, report.floor, report.newest)
-        return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, start, have))
+        base, runs = self.store.missing(dev_eui, report.generation, report.floor, report.newest)
+        return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, runs))
 
 
 def _utc(time: str) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 
 from communode.errors import CommunodeError
 from communode.node.codec import uplink
-from communode.node.codec.downlink import MAX_COUNT
 from communode.node.codec.record import UNSYNCED
 from communode.node.schema.quantities import QUALITIES, QUANTITIES
 from communode.profiles import load_profile, profile_names
@@ -175,23 +174,30 @@ class ReadingStore:
         query = "SELECT count(*) FROM records WHERE dev_eui = ?"
         return int(self._database.execute(query, (dev_eui,)).fetchone()[0])
 
-    def have(self, dev_eui: str, generation: int, floor: int, newest: int) -> tuple[int, int, list[bool]]:
-        """What of ``floor..newest`` is stored, as an acknowledgement says it: (base, start, have).
+    def missing(
+        self, dev_eui: str, generation: int, floor: int, newest: int
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """What of ``floor..newest`` is not stored: the lowest such id, and runs (id, count down), newest first.
 
-        All below ``base`` are stored, and all after the window ``start..start + len(have) - 1``, which ends
-        at the newest missing record, so that a long backlog is filled newest first.
+        Where all is stored, the id after ``newest`` and no runs.
         """
         rows = self._database.execute(
-            "SELECT number FROM records WHERE dev_eui = ? AND generation = ? AND number BETWEEN ? AND ?",
+            "SELECT number FROM records WHERE dev_eui = ? AND generation = ? AND number BETWEEN ? AND ?"
+            " ORDER BY number DESC",
             (dev_eui, generation, floor, newest),
         )
-        stored = {number for (number,) in rows}
-        missing = [number for number in range(floor, newest + 1) if number not in stored]
-        if not missing:
-            return newest + 1, newest + 1, []
-        base, top = missing[0], missing[-1]
-        start = max(base, top - MAX_COUNT + 1)
-        return base, start, [number in stored for number in range(start, top + 1)]
+        runs = []
+        expected = newest
+        for (number,) in rows:
+            if number < expected:
+                runs.append((expected, expected - number))
+            expected = number - 1
+        if expected >= floor:
+            runs.append((expected, expected - floor + 1))
+        if not runs:
+            return newest + 1, []
+        last, count = runs[-1]
+        return last - count + 1, runs
 
     def rows(self, dev_eui: str) -> list[tuple[int, str | None, str, float | None, str, str, int]]:
         """(record_id, time_utc, quantity, value, unit, quality, uncertainty_s) of a node, in order of id."""
