@@ -3,7 +3,9 @@
 
 import machine
 import onewire
-from machine import ADC, I2C, SPI, UART, Pin
+from machine import ADC, SPI, UART, Pin
+
+from .recovery import RecoveringI2c
 
 
 def make_spi(radio: "dict[str, int]") -> SPI:
@@ -21,11 +23,14 @@ def make_input(pin: "int | None") -> "Pin | None":
     return None if pin is None else Pin(pin, Pin.IN)
 
 
-def make_bus(bus: "dict[str, int | str]", name: str) -> object:
-    """I2C, UART (9600 8N1, what our sensors speak) or 1-Wire by the bus's kind."""
+def make_bus(bus: "dict[str, int | str]", name: str, gate: "dict[str, int] | None" = None) -> object:
+    """I2C, UART (9600 8N1, what our sensors speak) or 1-Wire by the bus's kind.
+
+    `gate` is the power gate of the sensors on it, which an I2C bus that is stuck may use.
+    """
     kind = bus["kind"]
     if kind == "i2c":
-        return I2C(int(name[-1]), scl=Pin(bus["scl"]), sda=Pin(bus["sda"]), freq=bus["frequency_hz"])
+        return RecoveringI2c(int(name[-1]), bus, gate)
     if kind == "uart":
         return UART(int(name[-1]), 9600, tx=bus["tx"], rx=bus["rx"])
     return onewire.OneWire(Pin(bus["pin"]))

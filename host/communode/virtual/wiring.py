@@ -28,6 +28,14 @@ from communode.virtual.chips.chip import (
 
 OUTPUT = 2  # bit of machine.Pin's mode that means output
 ENODEV, EIO, ETIMEDOUT = 19, 5, 116
+HOLDING = frozenset({"stuck_sda", "held_sda"})  # faults that hold the data line of an I2C bus
+RELEASING_PULSES = 9
+I2C_TIMEOUT_US = 50_000  # machine.I2C's default
+
+
+def _faults(chip: Chip) -> set[str]:
+    found: set[str] = getattr(chip, "faults", set())
+    return found
 
 
 class ChipEnvironment:
@@ -63,6 +71,7 @@ class Wiring:
         self._modes: dict[int, int] = {}
         self._levels: dict[int, int] = {}
         self._pulls: dict[int, int] = {}
+        self._scl_pulses: dict[int, int] = {}  # on SCL pins, while somebody holds SDA
         self._uart_since: dict[int, int] = {}
         self._uart_waiting: dict[int, bytearray] = {}
         self._buses: dict[tuple[str, int], tuple[tuple[int, ...], int]] = {}
@@ -138,6 +147,8 @@ class Wiring:
 
     def set_level(self, pin: int, level: int) -> None:
         """Write a pin's latch."""
+        if level and not self._levels.get(pin, 1) and self._modes.get(pin, 0) & OUTPUT:
+            self._pulse_scl(pin)
         self._levels[pin] = level
         if self._modes.get(pin, 0) & OUTPUT:
             self._drive(pin, level)
@@ -162,11 +173,32 @@ class Wiring:
         for chip in self.gated[name]:
             if chip.powered != on:
                 chip.power(on)
+            if not on:
+                _faults(chip).difference_update(HOLDING)
+
+    def _holders(self, pins: tuple[int, int]) -> list[I2cChip]:
+        """The chips that hold the data line of a bus (SCL, SDA) low."""
+        return [chip for chip in self.i2c.get(pins, []) if chip.powered and _faults(chip) & HOLDING]
+
+    def _pulse_scl(self, pin: int) -> None:
+        """A clock by hand: nine of them bring a target to the end of what it wanted to send."""
+        for pins in self.i2c:
+            holders = self._holders(pins) if pins[0] == pin else []
+            if holders:
+                self._scl_pulses[pin] = self._scl_pulses.get(pin, 0) + 1
+                if self._scl_pulses[pin] >= RELEASING_PULSES:
+                    self._scl_pulses[pin] = 0
+                    for chip in holders:
+                        _faults(chip).discard("stuck_sda")
 
     def get_level(self, pin: int) -> int:
         """Read a pin."""
         if pin in self._radio_outputs:
             return self.radio.pin(self._radio_outputs[pin])
+        for pins in self.i2c:
+            if pin in pins:  # open drain with pull-ups: low if anybody says so
+                low = self._modes.get(pin, 0) & OUTPUT and not self._levels.get(pin, 1)
+                return 0 if low or (pin == pins[1] and self._holders(pins)) else 1
         if self._modes.get(pin, 0) & OUTPUT:
             return self._levels.get(pin, 0)
         return 1 if self._pulls.get(pin) == 2 else 0
@@ -202,16 +234,21 @@ class Wiring:
         """Route a controller: ``setup`` is SCL, SDA."""
         self._buses["i2c", bus] = (tuple(setup), max(1000, frequency_hz))
 
-    def _i2c_bus(self, bus: int, size: int) -> tuple[list[I2cChip], int]:
+    def _i2c_bus(self, bus: int, size: int) -> tuple[list[I2cChip] | None, int]:
+        """Chips and microseconds of a transfer; no chips at all where the data line is held."""
         if ("i2c", bus) not in self._buses:
             raise Violation(f"I2C {bus} is used before it is set up")
         pins, frequency_hz = self._buses["i2c", bus]
         chips = self.i2c.get((pins[0], pins[1]), [])
+        if self._holders((pins[0], pins[1])):
+            return None, I2C_TIMEOUT_US
         return chips, (size + 1) * 9_000_000 // frequency_hz + 20
 
     def write_i2c(self, bus: int, address: int, data: bytes) -> tuple[int, int]:
         """Bytes acknowledged (or minus an errno) and microseconds on the wire."""
         chips, wire_us = self._i2c_bus(bus, len(data))
+        if chips is None:
+            return -ETIMEDOUT, wire_us
         for chip in chips:
             if address in chip.addresses and chip.powered:
                 try:
@@ -223,7 +260,7 @@ class Wiring:
     def read_i2c(self, bus: int, address: int, count: int) -> tuple[bytes | None, int]:
         """Bytes (None: not acknowledged) and microseconds on the wire."""
         chips, wire_us = self._i2c_bus(bus, count)
-        for chip in chips:
+        for chip in chips or ():
             if address in chip.addresses and chip.powered:
                 try:
                     return chip.i2c_read(address, count), wire_us
