@@ -60,7 +60,7 @@ class Sen5x(WordChip):
         0xD100: Command("read_version", _ANY, 20),
         0xD206: Command("read_device_status", _ANY, 20),
         0xD210: Command("read_and_clear_device_status", _ANY, 20),
-        0xD304: Command("device_reset", _ANY, 200),
+        0xD304: Command("device_reset", _ANY, 100),
         **{code: Command(name, _ANY, 20, (0, len(words))) for code, (name, words) in _PARAMETERS.items()},
     }
 
