@@ -10,6 +10,7 @@ from binascii import crc32, hexlify
 
 from node.app.alarms import MAX_SIZE, Alarms
 from node.app.tally import Tally
+from node.app.watches import Watches
 from node.codec import alarm, status
 from node.schema.alarms import rows_fault
 from node.schema.quantities import BATTERY, CO2, TILT, WATER_LEVEL, WATER_VOLUME
@@ -95,3 +96,12 @@ tally.prepare(made, 7200000, [1, 2, 3, 4, 5, 1 << 31])
 tally.settle(7200001)
 tally.prepare(made, 7300000, [2, 2, 3, 4, 5, 1 << 31])
 print(hexlify(tally.to_bytes()).decode(), made.energy_mc, made.resets)
+
+watches = Watches(ROWS)
+for step in range(400):
+    feed = {WATER_VOLUME: (step * 3, 0), WATER_LEVEL: (draw(4000), 0)}
+    found = watches.feed(feed, step * 600, 800000000 + step * 600)
+    data = watches.to_bytes()
+    watches = Watches(ROWS)
+    assert watches.load(data, step != 200)
+print(hexlify(data).decode(), sorted(found.items()))

@@ -11,7 +11,6 @@ from micropython import const
 from .quantities import (
     AIR_TEMPERATURE,
     DISTANCE,
-    PULSES,
     QUANTITIES,
     RAW,
     TILT,
@@ -36,7 +35,7 @@ KINDS = ("", "above", "below", "rise", "fall", "leak", "flood", "tilt", "fire", 
 # Kinds that are judged elsewhere and handed in, and those that need a certain quantity.
 FOUND = (LEAK, FLOOD, FIRE, TAMPER)
 SUITED = {
-    LEAK: (WATER_VOLUME, PULSES),
+    LEAK: (WATER_VOLUME,),
     FLOOD: (WATER_LEVEL, DISTANCE),
     TIPPED: (TILT,),
     FIRE: (AIR_TEMPERATURE,),
