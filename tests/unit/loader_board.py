@@ -47,6 +47,13 @@ class LoaderBoard:
         except PowerCut:
             self.end.on_bytes = lambda data: None  # dead: it answers no more
 
+    def revive(self) -> None:
+        """Give a board that died its power back."""
+        self.die_after = None
+        self.flash.restore_power()
+        self.loader.reset()
+        self.end.on_bytes = self._take
+
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self.end.fileno(), selectors.EVENT_READ)

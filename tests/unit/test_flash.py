@@ -16,10 +16,21 @@ from typing import Any
 
 import pytest
 from communode.boards import load_board
-from communode.build import Build, build
+from communode.build import Build, Region, build
 from communode.errors import CommunodeError
-from communode.flash import Job, Outcome, check_port, check_ports, job_for, run_jobs
+from communode.flash import (
+    Flasher,
+    Job,
+    Outcome,
+    Seen,
+    check_port,
+    check_ports,
+    job_for,
+    parts_of,
+    run_jobs,
+)
 from communode.profiles import load_profile
+from littlefs import LittleFS, UserContext
 from loader_board import LoaderBoard
 
 
@@ -49,7 +60,7 @@ def test_a_new_board_is_written_verified_and_good(image: Build, tmp_path: Path) 
             assert board.flash.read(region.offset, len(region.data)) == region.data
     assert outcome.verdict == "good"
     assert outcome.mac == "02:00:00:00:00:01"
-    keys = {"event", "port", "board", "mac", "stage", "pct", "verdict", "error"}
+    keys = {"event", "port", "board", "chip", "mac", "stage", "pct", "speed_bps", "verdict", "error"}
     assert all(set(event) == keys for event in events)
     assert [event["verdict"] for event in events if event["verdict"]] == ["good"]
     percentages = [event["pct"] for event in events if event["stage"] == "write"]
@@ -104,6 +115,98 @@ def test_a_board_that_dies_half_way_is_never_good(image: Build, tmp_path: Path) 
         board.die_after = 30
         outcome = flash(replace(job_for(image, board.port), attempts=1))
         assert refusal(outcome) == "flash.link"
+
+
+def test_what_is_there_already_is_not_written_again(image: Build, tmp_path: Path) -> None:
+    with LoaderBoard(tmp_path) as board:
+        first = flash(job_for(image, board.port))
+        assert first.written == sum(len(part.data) for region in image.regions for part in parts_of(region))
+        writes = board.writes
+        again = flash(job_for(image, board.port))
+        assert (again.verdict, again.written) == ("good", 0)
+        assert board.writes == writes
+        changed = image.region("factory").offset + 0x50000
+        board.flash.program(changed, b"\0")
+        mended = flash(job_for(image, board.port))
+        assert mended.verdict == "good"
+        assert mended.written == 64 << 10  # the one piece that differs
+        for region in image.regions:
+            for part in parts_of(region):
+                assert board.flash.read(part.offset, len(part.data)) == part.data
+
+
+def test_a_write_that_was_cut_short_goes_on_where_it_was(image: Build, tmp_path: Path) -> None:
+    with LoaderBoard(tmp_path) as board:
+        board.die_after = 60
+        assert refusal(flash(replace(job_for(image, board.port), attempts=1))) == "flash.link"
+        board.revive()
+        outcome = flash(job_for(image, board.port))
+        whole = sum(len(part.data) for region in image.regions for part in parts_of(region))
+        assert outcome.verdict == "good"
+        assert 0 < outcome.written < 0.7 * whole
+        for region in image.regions:
+            for part in parts_of(region):
+                assert board.flash.read(part.offset, len(part.data)) == part.data
+
+
+def test_a_new_file_system_replaces_an_older_one_whatever_lies_in_its_blank_blocks(image: Build) -> None:
+    """The older one was written to more often: if half of its root survived, it would count as the newer."""
+    region = image.region("vfs")
+    older = LittleFS(
+        block_size=4096,
+        block_count=len(region.data) // 4096,
+        read_size=32,
+        prog_size=32,
+        lookahead_size=32,
+        cache_size=128,
+        disk_version=0x20000,
+    )
+    for number in range(200):
+        older.makedirs(f"node/{number % 7}", exist_ok=True)
+        with older.open(f"node/{number % 7}/file{number}.py", "wb") as stream:
+            stream.write(os.urandom(2000))
+        with older.open("main.py", "wb") as stream:
+            stream.write(b"old" * number)
+    flash_now = bytearray(older.context.buffer)
+    for part in parts_of(region):
+        start = part.offset - region.offset
+        flash_now[start : start + len(part.data)] = part.data
+    wanted = _files_of(bytearray(region.data))
+    assert set(wanted) >= {"boot.py", "main.py", "node.pack"}, "flat: no other directory could be half old"
+    assert _files_of(flash_now) == wanted
+
+
+def _files_of(image: bytearray) -> dict[str, bytes]:
+    """The root directory of a LittleFS image and its files."""
+    context = UserContext(len(image))
+    context.buffer = image
+    mounted = LittleFS(context, block_size=4096, block_count=len(image) // 4096, mount=True)
+    found = {}
+    for name in mounted.listdir("/"):
+        with mounted.open(name, "rb") as stream:
+            found[name] = stream.read()
+    return found
+
+
+def test_the_board_is_known_before_anything_is_written_and_may_be_refused(
+    image: Build, tmp_path: Path
+) -> None:
+    seen: list[Seen] = []
+
+    def refuse(board: Seen) -> list[Region]:
+        seen.append(board)
+        raise CommunodeError("flash.wrong_chip", port="-", found="-", expected="-")
+
+    nvs = image.partition("nvs")
+    more = Region("nvs", nvs.offset, b"identity")
+    with LoaderBoard(tmp_path) as board:
+        job = replace(job_for(image, board.port), look={"offset": nvs.offset, "size": nvs.size})
+        flasher = Flasher("virtual", lambda event: None)
+        assert refusal(flasher.run(job, refuse)) == "flash.wrong_chip"
+        assert board.writes == 0
+        assert seen == [Seen("02:00:00:00:00:01", "esp32s3", None)]
+        assert flasher.run(job, lambda board: [more]).verdict == "good"
+        assert board.flash.read(nvs.offset, 8) == b"identity"
 
 
 def test_a_flash_that_stores_something_else_is_never_good(image: Build, tmp_path: Path) -> None:
