@@ -10,11 +10,14 @@ import sys
 from micropython import const
 
 from ..codec.record import pack_record, pack_values
+from ..schema import events as codes
 from ..sampling.plan import next_due_ms
 from ..sampling.sample import take_sample
+from ..power.budget import BOOT, BOOT_MS, COMPUTE, RX, RX_UA, RX_WINDOW_MS, SENSE, SLEEP, TX, TX_UA
 from ..storage.delivery import Delivery
 from .guard import WATCHDOG_MS, BootBrake, Watchdog, interval_factor, may_transmit
 from .memory import Memory
+from .reporter import Reporter
 from .sender import Sender
 from .timekeeping import Timekeeper
 from .wiring import RTC_APP, RTC_DELIVERY, STATE_BRAKE, STATE_DELIVERY
@@ -47,6 +50,8 @@ class Cycle:
         if self.fresh:
             self.memory.first_id = self.journal.next_id
             self.memory.due_ms = now_ms
+        self.reporter = Reporter(node, self.state, self.keeper)
+        self.sense_ms = 0
         self.sensors: "list | None" = None
         self.sender: "Sender | None" = None
 
@@ -56,6 +61,7 @@ class Cycle:
             runner = self.node.make_runner(self.state)
             self.sender = Sender(runner, self.journal, self.delivery, self.keeper, self.node.profile["id"])
             self.sender.on_settled = self._keep_delivery
+            self.sender.on_downlink = self.reporter.take
         return self.sender
 
     def _keep_delivery(self) -> None:
@@ -63,10 +69,13 @@ class Cycle:
 
     def run(self) -> int:
         """Do all that is due; return how long to sleep in ms."""
+        begun_ms = self.clock.now_ms()
         self.memory.wakings += 1
         battery_mv = self.node.read_battery_mv()
         factor = interval_factor(battery_mv)
         sends = may_transmit(battery_mv)
+        if not sends:
+            self.reporter.note(codes.LOW_BATTERY)
         if self.fresh and sends:
             self.make_sender().join(self.clock.now_ms())  # the first record is worth more with a time
             self.fresh = False
@@ -74,16 +83,52 @@ class Cycle:
             self.take_record(factor)
         self.watchdog.progress("sample")
         if sends:
-            sender = self.make_sender()
-            if sender.join(self.clock.now_ms()):
-                sender.send(self.clock)
+            self.talk()
         self.watchdog.progress("send")
+        wait_ms = self.wait_ms(sends)
+        self.account(begun_ms, wait_ms)
         self.save()
-        return self.wait_ms(sends)
+        return wait_ms
+
+    def talk(self) -> None:
+        """Join if needed; then alarms, records, and the rest."""
+        sender, reporter = self.make_sender(), self.reporter
+        if not sender.join(self.clock.now_ms()):
+            reporter.note(codes.JOIN_FAILED)
+            return
+        received = sender.runner.received
+        reporter.tell_urgent(sender)
+        sender.send(self.clock)
+        reporter.tell_rest(sender)
+        if sender.runner.received != received:
+            reporter.heard()
+        reporter.tally.note_lateness(sender.runner.late_max_us)
+
+    def account(self, begun_ms: int, wait_ms: int) -> None:
+        """The waking and the sleep after it, in the node's own account of charge."""
+        budget, currents = self.reporter.budget, self.node.board["currents"]
+        active_ua = currents["active"]
+        awake_ms = self.clock.now_ms() - begun_ms
+        sender = self.sender
+        airtime_ms = sender.airtime_ms if sender else 0
+        windows = sender.runner.windows if sender else 0
+        napped_ms = self.node.napped_ms()
+        budget.add(BOOT, BOOT_MS, active_ua)
+        budget.add(SENSE, self.sense_ms, currents["light_sleep"] if self.node.may_nap else active_ua)
+        budget.add(COMPUTE, awake_ms - self.sense_ms - napped_ms, active_ua)
+        budget.add(TX, airtime_ms, TX_UA)
+        budget.add(RX, windows * RX_WINDOW_MS, RX_UA)
+        budget.add(SLEEP, napped_ms, currents["light_sleep"])
+        budget.add(SLEEP, wait_ms, currents["light_sleep" if self.node.stays_awake else "deep_sleep"])
+        if sender:
+            self.reporter.tally.note_airtime(airtime_ms * 1000)
+            sender.airtime_ms = 0
 
     def wait_ms(self, sends: bool) -> int:
         """Time to the next thing that is due."""
         wake_ms = self.memory.due_ms
+        if self.reporter.alarms is not None:
+            wake_ms = min(wake_ms, self.reporter.alarms.next_ms(self.clock.now_ms()) or wake_ms)
         if sends and self.sender is not None and not self.sender.joined:
             wake_ms = min(wake_ms, self.memory.retry_ms)
         return max(100, wake_ms - self.clock.now_ms())
@@ -91,13 +136,17 @@ class Cycle:
     def take_record(self, factor: int) -> None:
         """Sample everything and put the record into the journal; `factor` stretches the interval, 0 skips."""
         node = self.node
-        interval_ms = node.profile["interval_s"] * 1000
+        interval_ms = self.reporter.setting("interval_s") * 1000
         if factor:
+            begun_ms = self.clock.now_ms()
             readings = self.sample()
             now_ms = self.clock.now_ms()
+            self.sense_ms = now_ms - begun_ms
             time_s, flags = self.keeper.stamp(now_ms)
+            self.reporter.correct(readings, time_s // 86400)
             record_id = self.journal.append(pack_record(time_s, flags, pack_values(node.quantities, readings)))
             print("record", record_id, time_s, readings)
+            self.reporter.judge(readings, time_s)
         self.memory.due_ms = next_due_ms(self.memory.due_ms, self.clock.now_ms(), interval_ms * (factor or 6))
 
     def sample(self) -> dict:
@@ -124,6 +173,7 @@ class Cycle:
         sections = self.node.retained.sections
         sections[RTC_APP] = self.memory.to_bytes()
         sections[RTC_DELIVERY] = self.delivery.to_bytes()
+        self.reporter.save()
         self.node.retained.save()
 
 
@@ -142,6 +192,10 @@ def run(node) -> None:  # type: ignore[no-untyped-def]
         print("starting; Ctrl-C for the prompt")
         _hold_window(node)
     try:
+        if node.profile.get("certification"):
+            from .laboratory import live
+
+            live(node, node.start_watchdog(WATCHDOG_MS))
         _live(node)
     except Exception as error:
         sys.print_exception(error)  # type: ignore[attr-defined]

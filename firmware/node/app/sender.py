@@ -83,6 +83,13 @@ class Sender:
             if payload and not delivery.any_missing():
                 return
 
+    def exchange(self, f_port: int, payload: bytes, confirmed: bool = False):  # type: ignore[no-untyped-def]
+        """Send something that is no record, and take what comes back; the runner's Outcome."""
+        outcome = self.runner.send(f_port, payload, confirmed)
+        self._report("send", outcome)
+        self.take_outcome(outcome)
+        return outcome
+
     def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]
         """Account for a transmission and take what came back."""
         self.delivery.spend_airtime(outcome.airtime_us)

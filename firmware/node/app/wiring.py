@@ -6,7 +6,7 @@
 
 from micropython import const
 
-from ..hal import bus, sleep
+from ..hal import bus, memory, sleep
 from ..hal.clock import Clock, NappingClock
 from ..hal.flash import PartitionRegion
 from ..hal.identity import read_identity
@@ -49,6 +49,7 @@ class Node:
         self.profile = hardware.PROFILE
         self.region_name = hardware.REGION
         self.clock = Clock()
+        self._napping = NappingClock()
         self.retained = Retained()
         self.identity = read_identity()
         self.is_wake = sleep.is_wake()
@@ -61,6 +62,9 @@ class Node:
         # A UART hears nothing in light sleep.
         self.may_nap = not any([sensor["bus"].startswith("uart") for sensor in self.profile["sensors"]])
         self._battery = None
+        self.battery_mv: "int | None" = None
+        self.free_heap = memory.free_heap
+        self.micropython = memory.micropython_minor()
         self._gates = {}
 
     @property
@@ -107,8 +111,26 @@ class Node:
         if self._battery is None:
             sensor = _driver("battery")
             self._battery = sensor(bus.make_battery(battery), self.clock.sleep_ms, battery["ratio_permille"])
-        _, value, _ = self._battery.read()[0]
-        return value
+        _, self.battery_mv, _ = self._battery.read()[0]
+        return self.battery_mv
+
+    def napped_ms(self) -> int:
+        """Light sleep of the LoRaWAN stack since this was last asked."""
+        napped_ms = self._napping.napped_ms
+        self._napping.napped_ms = 0
+        return napped_ms
+
+    def make_config(self, state: "object") -> "object":
+        """The owner's configuration, for which the command key is read."""
+        import cryptolib
+
+        from ..lorawan.crypto import cmac
+        from .config import Config
+        from .settings import Abilities
+
+        block = cryptolib.aes(self.identity.command_key, 1)
+        abilities = Abilities({self.profile["id"]: self.profile}, self.profile["id"])
+        return Config(state, abilities, self.identity.dev_eui, lambda message: cmac(block, message))
 
     def make_sensors(self) -> list:
         """The profile's drivers on their buses."""
@@ -172,7 +194,7 @@ class Node:
             gain_db,
         )
         store = MacStore(state, RetainedCell(self.retained, RTC_MAC))
-        return Runner(mac, self.make_modem(), NappingClock(), store, urandom, NappingClock.RC_PPM)
+        return Runner(mac, self.make_modem(), self._napping, store, urandom, NappingClock.RC_PPM)
 
 
 def _package() -> str:

@@ -35,9 +35,13 @@ class NappingClock(Clock):
 
     RC_PPM = 5000  # bound of the RC oscillator as the port calibrates it (MeshCore #1326 saw up to 1 %)
 
+    def __init__(self) -> None:
+        self.napped_ms = 0
+
     def sleep_ms(self, duration_ms: int) -> None:  # type: ignore[override]
         """Wait; the console is deaf meanwhile."""
         if duration_ms >= _NAP_MS:
             machine.lightsleep(duration_ms)
+            self.napped_ms += duration_ms
         else:
             time.sleep_ms(duration_ms)

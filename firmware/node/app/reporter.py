@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+# What a node says besides readings: alarms at once, answers to commands, a status once a day. Pure.
+#
+# It also takes what the owner says: commands (FPort 4) and acknowledged alarms (FPort 5). Not here: the alarm
+# machine (alarms.py), configuration (config.py, imported only when there is one or a command comes), bytes
+# (codec/), transmissions (lorawan/runner.py).
+
+from micropython import const
+
+from ..codec import alarm as alarm_codec
+from ..codec import status as status_codec
+from ..power.budget import Budget
+from ..schema import events as codes
+from ..schema.quantities import ABSENT, FAULT
+from ..storage.events import Events
+from .alarms import Alarms
+from .tally import Tally
+from .watches import Watches
+
+RTC_ALARMS = const(4)
+RTC_EVENTS = const(5)
+RTC_BUDGET = const(6)
+RTC_WATCHES = const(7)
+RTC_TALLY = const(8)
+STATE_ALARMS = const(6)
+STATE_EVENTS = const(7)
+STATE_TALLY = const(8)
+STATE_CONFIG = const(3)
+
+COMMAND_PORT = const(4)
+_WATCHDOG_RESET = const(3)
+
+
+class Reporter:
+    """Built at each waking around the same state log and retained memory as the cycle."""
+
+    def __init__(self, node, state, keeper) -> None:  # type: ignore[no-untyped-def]
+        self.node = node
+        self.state = state
+        self.keeper = keeper
+        self.config = None
+        sections = node.retained.sections
+        now_ms = node.clock.now_ms()
+        if state.load(STATE_CONFIG) is not None:
+            self._open_config().begin_waking()
+        rows = tuple(self.setting("alarms"))
+        self.alarms = Alarms(rows) if rows else None
+        if self.alarms is not None:
+            kept = sections.get(RTC_ALARMS) if node.is_wake else None
+            self.alarms.load(kept or state.load(STATE_ALARMS), now_ms, kept is not None)
+            self.watches = Watches(rows)
+            self.watches.load(sections.get(RTC_WATCHES), node.is_wake)
+        self.events = Events()
+        self.events.load(sections.get(RTC_EVENTS) or state.load(STATE_EVENTS))
+        self.budget = Budget(sections.get(RTC_BUDGET))
+        self.tally = Tally(now_ms)
+        kept = sections.get(RTC_TALLY)
+        self.tally.load(kept or state.load(STATE_TALLY), now_ms, kept is not None)
+        self.tally.note_start(node.reset_cause)
+        if not node.is_wake:
+            state.commit(STATE_TALLY, self.tally.to_bytes())
+            if node.reset_cause == _WATCHDOG_RESET:
+                self.note(codes.WATCHDOG)
+
+    # --- settings ---
+
+    def _open_config(self):  # type: ignore[no-untyped-def]
+        if self.config is None:
+            self.config = self.node.make_config(self.state)
+        return self.config
+
+    def setting(self, name: str):  # type: ignore[no-untyped-def]
+        """``interval_s`` or ``alarms``: the owner's, else the profile's."""
+        if self.config is not None:
+            return getattr(self.config.settings, name)
+        return self.node.profile.get(name, ())
+
+    def correct(self, readings: dict, day: int) -> None:
+        """Apply the owner's calibrations to `readings`, in place."""
+        if self.config is None:
+            return
+        found = [(code, self.config.settings.calibration(code)) for code in list(readings)]
+        chosen = [(code, given) for code, given in found if given is not None]
+        if chosen:
+            from ..sampling.calibration import Calibration, apply
+
+            apply([Calibration(code, given[0], given[1]) for code, given in chosen], readings, day)
+
+    # --- noting ---
+
+    def note(self, code: int, detail: int = 0) -> None:
+        """An event for the daily status."""
+        now_s = self.keeper.at(self.node.clock.now_ms()) // 1000 if self.keeper.known else 0
+        self.events.note(code, detail, now_s)
+
+    def judge(self, readings: dict, time_s: int) -> None:
+        """Look at a sampling taken at `time_s`: alarms that change are in flash before anybody is told."""
+        now_ms = self.node.clock.now_ms()
+        for sensor in self.node.profile["sensors"]:
+            code = sensor["quantities"][0]
+            if readings.get(code, (None, ABSENT))[1] in (FAULT, ABSENT):
+                self.note(codes.SENSOR_FAULT, code)
+        if self.alarms is None:
+            return
+        local_s = time_s if self.keeper.known else None
+        changed = self.alarms.evaluate(readings, now_ms, self.watches.feed(readings, now_ms // 1000, local_s))
+        if changed:
+            self.keep_alarms()
+
+    def keep_alarms(self) -> None:
+        """Alarms to flash."""
+        self.state.commit(STATE_ALARMS, self.alarms.to_bytes(self.node.clock.now_ms()))
+
+    # --- telling ---
+
+    def tell_urgent(self, sender) -> None:  # type: ignore[no-untyped-def]
+        """Alarms before everything else, confirmed; a raise even when the day's airtime is used up."""
+        if self.alarms is None:
+            return
+        clock = self.node.clock
+        reports = self.alarms.due(clock.now_ms())
+        if not reports or not (self.alarms.urgent() or sender.delivery.may_send(clock.now_ms())):
+            return
+        reports = reports[: alarm_codec.capacity(sender.runner.mac.max_payload())]
+        if not reports:
+            return
+        journal = sender.journal
+        newest = journal.next_id - 1 if journal.next_id else alarm_codec.NO_RECORD
+        payload = alarm_codec.encode(journal.generation, newest, self.keeper.stamp(clock.now_ms()), reports)
+        outcome = sender.exchange(alarm_codec.F_PORT, payload, confirmed=True)
+        if outcome.code == "sent":
+            self.alarms.told(reports, clock.now_ms(), outcome.acked)
+
+    def tell_rest(self, sender) -> None:  # type: ignore[no-untyped-def]
+        """Answers to commands, and the daily status, as far as fair use allows."""
+        clock = self.node.clock
+        if self.config is not None:
+            answer = self.config.next_answer()
+            if answer is not None and sender.delivery.may_send(clock.now_ms()):
+                if sender.exchange(COMMAND_PORT, answer).code == "sent":
+                    self.config.answer_sent()
+        if self.tally.due(clock.now_ms()) and sender.delivery.may_send(clock.now_ms()):
+            self._tell_status(sender)
+
+    def _tell_status(self, sender) -> None:  # type: ignore[no-untyped-def]
+        limit = sender.runner.mac.max_payload()
+        if limit < status_codec.SIZE:
+            return
+        now_ms = self.node.clock.now_ms()
+        status = status_codec.Status()
+        status.profile = self.node.profile["id"]
+        status.version = tuple([int(part) for part in self.node.version.split(".")[:3]])
+        status.micropython = self.node.micropython
+        status.configuration = self.config.counter if self.config is not None else 0
+        status.uptime_s = now_ms // 1000
+        status.battery_mv = self.node.battery_mv
+        self.tally.note_heap(self.node.free_heap())
+        self.tally.prepare(status, now_ms, self.budget.charge_mc())
+        payload, told = status_codec.encode(status, self.events.counts(), limit)
+        outcome = sender.exchange(status_codec.F_PORT, payload, confirmed=True)
+        if outcome.code == "sent" and outcome.acked:
+            self.events.settle(told)
+            self.tally.settle(now_ms)
+            self.state.commit(STATE_EVENTS, self.events.to_bytes())
+
+    # --- taking ---
+
+    def take(self, f_port: int, payload: bytes) -> None:
+        """A downlink that is not about records."""
+        if f_port == COMMAND_PORT:
+            now_s = self.keeper.at(self.node.clock.now_ms()) // 1000 if self.keeper.known else None
+            code = self._open_config().take(payload, now_s)
+            print("command answered with", code)
+            if code:
+                self.note(codes.REPLAY if code == 2 else codes.BAD_COMMAND, code)
+        elif f_port == alarm_codec.F_PORT and self.alarms is not None:
+            self._acknowledge(payload)
+        else:
+            print("downlink on port", f_port, "ignored")
+
+    def _acknowledge(self, payload: bytes) -> None:
+        try:
+            _, alarms = alarm_codec.decode_acknowledgement(payload)
+        except ValueError as error:
+            print("downlink ignored:", error)
+            return
+        now_ms = self.node.clock.now_ms()
+        known = [self.alarms.acknowledge(kind, code, number, now_ms) for kind, code, number in alarms]
+        if any(known):
+            self.keep_alarms()
+
+    def heard(self) -> None:
+        """The MAC accepted a downlink: settings on trial are good."""
+        if self.config is not None:
+            self.config.heard_downlink()
+
+    def save(self) -> None:
+        """Everything into the sections of RTC memory."""
+        sections = self.node.retained.sections
+        if self.alarms is not None:
+            sections[RTC_ALARMS] = self.alarms.to_bytes(self.node.clock.now_ms())
+            sections[RTC_WATCHES] = self.watches.to_bytes()
+        sections[RTC_EVENTS] = self.events.to_bytes()
+        sections[RTC_BUDGET] = self.budget.to_bytes()
+        sections[RTC_TALLY] = self.tally.to_bytes()
