@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from communode.node.storage.delivery import ASK_AFTER, MAX_PAIRS, Delivery
@@ -20,6 +23,22 @@ def settled(base: int, runs: list[tuple[int, int]], next_id: int = 1000) -> Deli
     delivery.mark_sent([next_id - 1])
     assert delivery.settle(base, runs[0][0] if runs else base - 1, runs, next_id)
     return delivery
+
+
+Plug = Callable[..., DeliveryBench]
+
+
+@pytest.fixture
+def plug(tmp_path: Path) -> Iterator[Plug]:
+    """Makes a bench; its store is closed in the end."""
+    with ExitStack() as plugged:
+
+        def make(**settings: Any) -> DeliveryBench:
+            bench = DeliveryBench(tmp_path, **settings)
+            plugged.callback(bench.store.close)
+            return bench
+
+        yield make
 
 
 # What is sent
@@ -200,8 +219,8 @@ def test_power_losses_do_not_refill_what_was_spent() -> None:
 # Backlogs
 
 
-def test_on_a_perfect_air_every_record_goes_once_and_at_once(tmp_path: Path) -> None:
-    bench = DeliveryBench(tmp_path)
+def test_on_a_perfect_air_every_record_goes_once_and_at_once(plug: Plug) -> None:
+    bench = plug()
     for number in range(200):
         bench.wake()
         assert bench.frames[-1] == [number]
@@ -210,8 +229,8 @@ def test_on_a_perfect_air_every_record_goes_once_and_at_once(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_week_without_gateway_clears_in_a_week_at_thirty_percent_loss(tmp_path: Path, seed: int) -> None:
-    bench = DeliveryBench(tmp_path, loss=0.3, seed=seed)
+def test_a_week_without_gateway_clears_in_a_week_at_thirty_percent_loss(plug: Plug, seed: int) -> None:
+    bench = plug(loss=0.3, seed=seed)
     bench.gateway = False
     for _ in range(7 * 144):
         bench.wake()
@@ -229,8 +248,8 @@ def test_a_week_without_gateway_clears_in_a_week_at_thirty_percent_loss(tmp_path
         assert frame == sorted(frame, reverse=True)
 
 
-def test_new_records_wait_half_an_hour_at_most_while_a_backlog_is_sent(tmp_path: Path) -> None:
-    bench = DeliveryBench(tmp_path)
+def test_new_records_wait_half_an_hour_at_most_while_a_backlog_is_sent(plug: Plug) -> None:
+    bench = plug()
     bench.gateway = False
     for _ in range(800):
         bench.wake()
@@ -248,8 +267,8 @@ def test_new_records_wait_half_an_hour_at_most_while_a_backlog_is_sent(tmp_path:
     assert sum(wait == 0 for wait in waits) > len(waits) // 2
 
 
-def test_a_lost_delivery_state_costs_repeats_and_no_record(tmp_path: Path) -> None:
-    bench = DeliveryBench(tmp_path, loss=0.2)
+def test_a_lost_delivery_state_costs_repeats_and_no_record(plug: Plug) -> None:
+    bench = plug(loss=0.2)
     for _ in range(100):
         bench.wake()
     bench.power_loss()
@@ -259,8 +278,8 @@ def test_a_lost_delivery_state_costs_repeats_and_no_record(tmp_path: Path) -> No
     assert set(range(bench.journal.next_id - 100)) <= bench.stored()
 
 
-def test_an_unreadable_record_takes_no_older_one_with_it(tmp_path: Path) -> None:
-    bench = DeliveryBench(tmp_path)
+def test_an_unreadable_record_takes_no_older_one_with_it(plug: Plug) -> None:
+    bench = plug()
     bench.gateway = False
     for _ in range(100):
         bench.wake()
@@ -275,8 +294,8 @@ def test_an_unreadable_record_takes_no_older_one_with_it(tmp_path: Path) -> None
     assert (time_utc, value, quality) == (None, None, "absent")
 
 
-def test_what_the_ring_has_lost_is_given_up_and_the_rest_arrives(tmp_path: Path) -> None:
-    bench = DeliveryBench(tmp_path, sectors=3)  # 256 to 384 records
+def test_what_the_ring_has_lost_is_given_up_and_the_rest_arrives(plug: Plug) -> None:
+    bench = plug(sectors=3)  # 256 to 384 records
     bench.gateway = False
     for _ in range(600):
         bench.wake()

@@ -177,7 +177,7 @@ class ReadingStore:
     def missing(
         self, dev_eui: str, generation: int, floor: int, newest: int
     ) -> tuple[int, list[tuple[int, int]]]:
-        """What of ``floor..newest`` is not stored: the lowest such id, and runs (id, count down), newest first.
+        """What of ``floor..newest`` is not stored: the lowest such id, and runs (id, count) downwards.
 
         Where all is stored, the id after ``newest`` and no runs.
         """
