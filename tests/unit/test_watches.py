@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rules behind alarms: what leaks, floods and burns is found, told by the machine, and remembered in sleep."""
+"""Rules behind alarms: what leaks, floods and burns is found, told by the machine, remembered in sleep."""
 
 from __future__ import annotations
 
