@@ -229,11 +229,15 @@ class Alarms:
     # --- telling ---
 
     def urgent(self) -> bool:
-        """Whether there is something to be told even with the day's airtime used up: a raise, three times."""
-        return self._tries < _URGENT_TRIES and any(alarm.untold and alarm.urgent for alarm in self.alarms)
+        """Whether what `due` gave is to be told with the day's airtime used up, too: a raise, three times."""
+        return self._tries <= _URGENT_TRIES and any(alarm.untold and alarm.urgent for alarm in self.alarms)
 
     def due(self, now_ms: int) -> "list[Report]":
-        """What is to be told now, in confirmed uplinks, urgent first: reports for codec/alarm.py."""
+        """What is to be told now, in confirmed uplinks, urgent first: reports for codec/alarm.py.
+
+        Asking counts as a try, whatever hinders the sending: until `told` hears that the network confirmed it,
+        the next is due after 1, 2, 4 ... 60 minutes.
+        """
         now_s = now_ms // 1000
         if now_s < self._tell_s:
             return []
@@ -242,16 +246,17 @@ class Alarms:
             telling = [alarm for alarm in self.alarms if alarm.state in OPEN]
             for alarm in telling:
                 alarm.untold = True
+        if telling:
+            self._tell_s = now_s + min(_RETRY_TOP_S, _RETRY_S << min(6, self._tries))
+            self._tries = min(255, self._tries + 1)
         telling.sort(key=_rank)
         return [alarm.report(now_s) for alarm in telling]
 
     def told(self, reports: "list[Report]", now_ms: int, acked: bool) -> None:
         """The uplink with these reports was sent; `acked`: the network confirmed it."""
-        now_s = now_ms // 1000
         if not acked:
-            self._tell_s = now_s + min(_RETRY_TOP_S, _RETRY_S << min(6, self._tries))
-            self._tries = min(255, self._tries + 1)
             return
+        now_s = now_ms // 1000
         self._tries = 0
         for report in reports:
             alarm = self._find(report[0], report[1])
@@ -261,15 +266,20 @@ class Alarms:
         self._tell_s = 0 if any(alarm.untold for alarm in self.alarms) else now_s + _REMIND_S
 
     def next_ms(self, now_ms: int) -> "int | None":
-        """Node time when waking is worth it for the alarms alone; None = the next sampling will do."""
+        """Node time ahead when waking is worth it for the alarms alone; None = the next sampling will do.
+
+        What is due already is no reason to wake again at once: this waking had its chance, and where there is
+        no network or no reading the next will have no better one.
+        """
         times = [
-            max(now_ms, (alarm.timer_s + alarm.hold_off_s) * 1000)
+            (alarm.timer_s + alarm.hold_off_s) * 1000
             for alarm in self.alarms
             if alarm.timer_s is not None and alarm.state not in STANDING
         ]
         if any(alarm.untold or alarm.state in OPEN for alarm in self.alarms):
-            times.append(max(now_ms, self._tell_s * 1000))
-        return min(times) if times else None
+            times.append(self._tell_s * 1000)
+        ahead = [time_ms for time_ms in times if time_ms > now_ms]
+        return min(ahead) if ahead else None
 
     # --- remembering ---
 

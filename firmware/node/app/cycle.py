@@ -10,10 +10,10 @@ import sys
 from micropython import const
 
 from ..codec.record import pack_record, pack_values
-from ..schema import events as codes
+from ..power.budget import BOOT, BOOT_MS, COMPUTE, RX, RX_UA, RX_WINDOW_MS, SENSE, SLEEP, TX, TX_UA
 from ..sampling.plan import next_due_ms
 from ..sampling.sample import take_sample
-from ..power.budget import BOOT, BOOT_MS, COMPUTE, RX, RX_UA, RX_WINDOW_MS, SENSE, SLEEP, TX, TX_UA
+from ..schema import events as codes
 from ..storage.delivery import Delivery
 from .guard import WATCHDOG_MS, BootBrake, Watchdog, interval_factor, may_transmit
 from .memory import Memory
@@ -52,8 +52,8 @@ class Cycle:
             self.memory.due_ms = now_ms
         self.reporter = Reporter(node, self.state, self.keeper)
         self.sense_ms = 0
-        self.sensors: "list | None" = None
-        self.sender: "Sender | None" = None
+        self.sensors: list | None = None
+        self.sender: Sender | None = None
 
     def make_sender(self) -> Sender:
         """Joining and sending, set up when first needed."""
@@ -84,6 +84,7 @@ class Cycle:
         self.watchdog.progress("sample")
         if sends:
             self.talk()
+            self.reporter.act(self)
         self.watchdog.progress("send")
         wait_ms = self.wait_ms(sends)
         self.account(begun_ms, wait_ms)
@@ -144,7 +145,9 @@ class Cycle:
             self.sense_ms = now_ms - begun_ms
             time_s, flags = self.keeper.stamp(now_ms)
             self.reporter.correct(readings, time_s // 86400)
-            record_id = self.journal.append(pack_record(time_s, flags, pack_values(node.quantities, readings)))
+            record_id = self.journal.append(
+                pack_record(time_s, flags, pack_values(node.quantities, readings))
+            )
             print("record", record_id, time_s, readings)
             self.reporter.judge(readings, time_s)
         self.memory.due_ms = next_due_ms(self.memory.due_ms, self.clock.now_ms(), interval_ms * (factor or 6))
@@ -189,8 +192,7 @@ def run(node) -> None:  # type: ignore[no-untyped-def]
         print("not provisioned: communode provision --port PORT")
         return
     if not node.is_wake:
-        print("starting; Ctrl-C for the prompt")
-        _hold_window(node)
+        print("starting; Ctrl-C for the prompt, Enter for the console")
     try:
         if node.profile.get("certification"):
             from .laboratory import live
@@ -202,14 +204,26 @@ def run(node) -> None:  # type: ignore[no-untyped-def]
         node.reset()
 
 
-def _hold_window(node) -> None:  # type: ignore[no-untyped-def]
+def _hold_window(node) -> str:  # type: ignore[no-untyped-def]
+    """Wait for somebody; what was typed."""
     for _ in range(_WINDOW_MS // _POLL_MS):
         node.clock.sleep_ms(_POLL_MS)
+        text = node.terminal.read()
+        if text:
+            return str(text)
+    return ""
 
 
 def _live(node) -> None:  # type: ignore[no-untyped-def]
-    watchdog = Watchdog(node.start_watchdog(WATCHDOG_MS), DUTIES)
+    typed = "" if node.is_wake else _hold_window(node)
+    feed = node.start_watchdog(WATCHDOG_MS)  # after the window: nothing can stop it again
+    watchdog = Watchdog(feed, DUTIES)
     cycle = Cycle(node, watchdog)
+    if typed:
+        from .session import serve
+
+        cycle.reporter.note(codes.CONSOLE)
+        serve(cycle, node.terminal.read, print, feed)
     brake = BootBrake(cycle.state.load(STATE_BRAKE))
     if not node.is_wake:
         wait_ms = brake.wait_ms()

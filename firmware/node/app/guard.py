@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # What keeps a node coming back: the watchdog, the brake on boot loops, and the rules of a low battery. Pure.
 #
-# The watchdog is started after the console window (it cannot be stopped) and fed by name: only when every duty
-# of a waking has reported progress does the feeding go on. A node that keeps resetting waits longer and longer
-# before it tries again, because a loop empties the battery; one success clears the count.
+# The watchdog is started after the console window (it cannot be stopped) and fed by name: only when every
+# duty of a waking has reported progress does the feeding go on. A node that keeps resetting waits longer and
+# longer before it tries again, because a loop empties the battery; one success clears the count.
 
 import struct
 

@@ -21,7 +21,7 @@ class Memory:
         self.retry_ms = 0  # no join before
         self.wakings = 0
         self.state_hint = -1
-        self.journal: "tuple[int, int, int] | None" = None  # generation, next id, next slot
+        self.journal: tuple[int, int, int] | None = None  # generation, next id, next slot
         if data is None or len(data) != struct.calcsize(_FORMAT) or data[-1] != _VERSION:
             return
         (

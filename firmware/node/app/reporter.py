@@ -136,9 +136,12 @@ class Reporter:
         clock = self.node.clock
         if self.config is not None:
             answer = self.config.next_answer()
-            if answer is not None and sender.delivery.may_send(clock.now_ms()):
-                if sender.exchange(COMMAND_PORT, answer).code == "sent":
-                    self.config.answer_sent()
+            if (
+                answer is not None
+                and sender.delivery.may_send(clock.now_ms())
+                and sender.exchange(COMMAND_PORT, answer).code == "sent"
+            ):
+                self.config.answer_sent()
         if self.tally.due(clock.now_ms()) and sender.delivery.may_send(clock.now_ms()):
             self._tell_status(sender)
 
@@ -162,6 +165,13 @@ class Reporter:
             self.events.settle(told)
             self.tally.settle(now_ms)
             self.state.commit(STATE_EVENTS, self.events.to_bytes())
+
+    def act(self, cycle) -> None:  # type: ignore[no-untyped-def]
+        """Do what an accepted command asks for."""
+        if self.config is not None and self.config.actions:
+            from .actions import perform
+
+            perform(self.config, cycle)
 
     # --- taking ---
 

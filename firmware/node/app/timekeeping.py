@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # What time it is, and how sure the node is of it. Pure.
 #
-# Node time (ms since power-on) only runs forward; the network's time is an offset to it, found by DeviceTimeReq.
+# Node time (ms since power-on) only runs forward; the network's time is an offset to it, found by
+# DeviceTimeReq.
 # Between two synchronisations the RC oscillator's rate in deep sleep is the error; it is estimated from each
 # pair of synchronisations and corrected, and what remains is the uncertainty of a record's stamp. A new time
 # that is years away is taken as it is: it moves stamps, never node time, so it refunds no airtime and repeats

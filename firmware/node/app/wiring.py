@@ -11,6 +11,7 @@ from ..hal.clock import Clock, NappingClock
 from ..hal.flash import PartitionRegion
 from ..hal.identity import read_identity
 from ..hal.retained import Retained, RetainedCell
+from ..hal.terminal import Terminal
 
 _POWER_SETTLE_MS = const(10)
 
@@ -50,6 +51,7 @@ class Node:
         self.region_name = hardware.REGION
         self.clock = Clock()
         self._napping = NappingClock()
+        self.terminal = Terminal()
         self.retained = Retained()
         self.identity = read_identity()
         self.is_wake = sleep.is_wake()
@@ -60,9 +62,9 @@ class Node:
         self.start_watchdog = sleep.start_watchdog
         self.stays_awake = bool(self.profile.get("stays_awake"))
         # A UART hears nothing in light sleep.
-        self.may_nap = not any([sensor["bus"].startswith("uart") for sensor in self.profile["sensors"]])
+        self.may_nap = not any(sensor["bus"].startswith("uart") for sensor in self.profile["sensors"])
         self._battery = None
-        self.battery_mv: "int | None" = None
+        self.battery_mv: int | None = None
         self.free_heap = memory.free_heap
         self.micropython = memory.micropython_minor()
         self._gates = {}

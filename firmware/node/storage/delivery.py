@@ -159,6 +159,12 @@ class Delivery:
         self._deeper = lowest > base
         return True
 
+    def request(self, newest_id: int, count: int) -> None:
+        """Somebody wants these records once more, whether they were settled or not."""
+        if count > 0:
+            wanted = [(newest_id, min(count, 0xFFFF))]
+            self._runs = (wanted + self._runs)[:MAX_PAIRS]
+
     def drop_below(self, oldest_id: int) -> None:
         """The ring holds nothing before `oldest_id`: what is missing there can never be sent."""
         self.floor = max(self.floor, oldest_id)
