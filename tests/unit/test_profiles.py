@@ -28,14 +28,18 @@ quantities = ["battery"]
 """
 
 
-def test_the_three_shipped_profiles_are_sound_and_report_the_battery() -> None:
+def test_the_shipped_profiles_are_sound_and_report_the_battery() -> None:
     profiles = [load_profile(name) for name in profile_names()]
-    assert [(p.name, p.id, p.interval_s) for p in profiles] == [
-        ("air", 1, 600),
-        ("bin", 3, 600),
-        ("water", 2, 600),
-    ]
+    ids = {profile.name: profile.id for profile in profiles}
+    assert ids | {"air": 1, "water": 2, "bin": 3} == ids  # what is in the field keeps its number
+    assert len(set(ids.values())) == len(ids)
     assert all(profile.quantities[-1] == "battery" for profile in profiles)
+
+
+def test_every_driver_is_in_a_shipped_profile_or_says_why_not() -> None:
+    used = {sensor.driver for name in profile_names() for sensor in load_profile(name).sensors}
+    alternatives = {"hrxl", "analogue_ph", "analogue_ec"}  # to a02yyuw, ezo_ph, ezo_ec
+    assert set(DRIVERS) - used == alternatives
 
 
 def test_what_counts_or_calibrates_in_sleep_has_no_power_gate() -> None:
@@ -63,7 +67,7 @@ def test_an_unknown_profile_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch
         load_profile("soil")
     assert caught.value.code == "profile.unknown"
     assert caught.value.usage
-    assert "air, bin, water" in caught.value.remedy
+    assert all(name in caught.value.remedy for name in ("air", "bin", "water"))
 
 
 @pytest.mark.parametrize(
@@ -114,3 +118,93 @@ def test_every_driver_of_the_table_offers_quantities_of_the_schema() -> None:
 
     names = {facts[0] for facts in QUANTITIES.values()}
     assert all(set(facts.quantities) <= names for facts in DRIVERS.values())
+
+
+WATER = """
+id = 7
+interval_s = 600
+[[sensor]]
+driver = "ds18b20"
+bus = "onewire0"
+quantities = ["water_temperature"]
+[[sensor]]
+driver = "ezo_ph"
+bus = "i2c0"
+quantities = ["ph", "ph_raw"]
+[[sensor.calibration]]
+quantity = "ph"
+kind = "two_point"
+points = [[4.12, 4.01], [6.95, 7.00]]
+day = 2026-03-02
+by = "J.M."
+[[sensor]]
+driver = "battery"
+bus = "adc"
+quantities = ["battery"]
+"""
+
+
+def test_a_calibrated_sensor_offers_its_raw_value_and_the_node_gets_the_bytes(tmp_path: Path) -> None:
+    from communode.node.sampling.calibration import from_bytes
+
+    (tmp_path / "pond.toml").write_text(WATER, "utf-8")
+    frozen = load_profile("pond", tmp_path).as_dict()
+    (data,) = frozen["calibrations"]
+    assert from_bytes(data).corrected(6950) == 7000
+    assert frozen["sensors"][1]["quantities"] == (19, 19 | 0x80)
+    assert eval(repr(frozen), {"__builtins__": {}}) == frozen
+
+
+SEN5X = """driver = "sen5x"
+bus = "i2c0"
+quantities = ["voc_index"]
+"""
+ADS1115 = """driver = "ads1115"
+bus = "i2c0"
+quantities = ["water_level"]
+[[sensor]]
+driver = "analogue_ec"
+bus = "i2c0"
+quantities = ["conductivity"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "named"),
+    [
+        ("[6.95, 7.00]", "[4.13, 7.00]", "calibration.points_close", "calibration[0]"),
+        ("[6.95, 7.00]", "[6.95, 5.00]", "calibration.slope_ph", "85 %"),
+        ('quantity = "ph"', 'quantity = "co2"', "profile.value_wrong", "calibration[0].quantity"),
+        (WATER[WATER.index("[[sensor.cal"):WATER.index('[[sensor]]\ndriver = "battery"')], "",
+         "profile.value_wrong", "ph_raw"),
+        ('[[sensor]]\ndriver = "ds18b20"\nbus = "onewire0"\nquantities = ["water_temperature"]\n', "",
+         "profile.needs_missing", "water_temperature"),
+        ('driver = "ds18b20"\nbus = "onewire0"\nquantities = ["water_temperature"]\n',
+         'driver = "ds18b20"\nbus = "onewire0"\nquantities = ["water_temperature"]\n[[sensor]]\n' + SEN5X,
+         "profile.setting_needed", "gases"),
+        ('driver = "ds18b20"\nbus = "onewire0"\nquantities = ["water_temperature"]\n',
+         'driver = "ds18b20"\nbus = "onewire0"\nquantities = ["water_temperature"]\n[[sensor]]\n' + ADS1115,
+         "profile.address_twice", "0x48"),
+        ('driver = "battery"', 'driver = "scd4x"\nbus = "i2c0"\nquantities = ["co2"]\npower = "sensors"\n'
+         '[[sensor]]\ndriver = "battery"', "profile.must_stay_on", "scd4x"),
+        ('driver = "battery"', 'driver = "vl53l1x"\nbus = "i2c0"\nquantities = ["fill_level"]\n'
+         '[[sensor]]\ndriver = "battery"', "profile.setting_needed", "empty_mm"),
+    ],
+)  # fmt: skip
+def test_sensors_that_cannot_work_so_are_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, code: str, named: str
+) -> None:
+    monkeypatch.setenv("COMMUNODE_LANG", "en")
+    assert old in WATER
+    (tmp_path / "pond.toml").write_text(WATER.replace(old, new), "utf-8")
+    with pytest.raises(CommunodeError) as caught:
+        load_profile("pond", tmp_path)
+    assert caught.value.code == code
+    assert named in str(caught.value) + caught.value.remedy
+
+
+def test_sensors_that_compute_with_others_make_the_interval_longer(tmp_path: Path) -> None:
+    text = (profiles_folder() / "water_quality.toml").read_text("utf-8")
+    (tmp_path / "wq.toml").write_text(text.replace("interval_s = 900", "interval_s = 11"), "utf-8")
+    with pytest.raises(CommunodeError, match="14 s"):  # 2.5 s, and 11 s for a probe after it
+        load_profile("wq", tmp_path)
