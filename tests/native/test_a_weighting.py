@@ -93,7 +93,7 @@ def test_the_calibrator_tone_is_94_db(rate: int) -> None:
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("level", [30, 40, 60, 80, 110, 119])
 def test_levels_are_linear_from_quiet_to_overload(rate: int, level: float) -> None:
-    """30 dB, near the noise of the microphone, to the overload point: the coarse and the fine sum meet without a step."""
+    """From near the microphone's own noise to its overload: fine and coarse sum meet without a step."""
     assert laeq(rate, 1000, level) == pytest.approx(level, abs=0.1)
 
 

@@ -6,6 +6,7 @@ The judge is node/dsp/reference.py, which tests/unit/test_dsp_reference.py holds
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from communode.boards import Image
 from communode.errors import CommunodeError
 from communode.images import find_image
+from communode.node.dsp import levels, power
 from communode.node_files import compile_module
 from littlefs import LittleFS
 from native.case_file import case_file
@@ -99,6 +101,27 @@ def test_the_same_source_without_32_bit_wrapping_is_wrong_on_x64(
     assert done.returncode != 0  # the median's sentinel is no longer the smallest number: it runs away
     wrong_ones = {name for name, (_, _, wrong) in _results(done.stdout).items() if wrong}
     assert {"weigh_32k", "weigh_48k", "sum_squares"} <= wrong_ones
+
+
+def test_levels_and_power_compute_alike_on_micropython(micropython: str) -> None:
+    script = """
+import levels, power
+state = [0] * 6 + [123, 45, 67, 89]
+energy = levels.take_energy(state)
+print([energy, state[6:], levels.level_db(energy, 6000, -26.0, -1510),
+    levels.exceeded([0] * 100 + [9, 1] + [0] * 154, 10, 300, 2), levels.exceeded([0] * 256, 10, 0, 0),
+    list(power.mains([163000, 160000, 412000000, 378000000, 361000000], 80))])
+"""
+    done = subprocess.run([micropython, "-c", script], cwd=DSP, capture_output=True, text=True, timeout=30)
+    energy, sums, level, exceeded, nothing, mains = ast.literal_eval(done.stdout)
+    state = [0] * 6 + [123, 45, 67, 89]
+    assert levels.take_energy(state) == energy
+    assert state[6:] == sums
+    assert levels.level_db(energy, 6000, -26.0, -1510) == pytest.approx(level, abs=1e-3)
+    assert levels.exceeded([0] * 100 + [9, 1] + [0] * 154, 10, 300, 2) == exceeded
+    assert nothing is None
+    sums_of_mains = [163000, 160000, 412000000, 378000000, 361000000]
+    assert power.mains(sums_of_mains, 80) == pytest.approx(mains, rel=1e-5)
 
 
 @pytest.fixture

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import ast
 from array import array
+from pathlib import Path
 
 import pytest
 from native.compiler import code_of
 from native.counts import MACHINES
 from native.machine import NativeFault, viper_image
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = "import micropython\n@micropython.viper\ndef kernel("
 
 
@@ -59,3 +62,13 @@ def test_arithmetic_wraps_and_shifts_as_on_the_chip(isa: str) -> None:
     for x, y in ((0x7FFFFFFF, 2), (-5, 3), (123456789, 987654321), (-(1 << 31), -(1 << 31))):
         wrapped = (x * y + 7 & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
         assert body.call_viper([x, y]).value == wrapped >> 3
+
+
+def test_unicorn_stays_out_of_what_is_installed() -> None:
+    """It is GPLv2: developers' tools and tests only."""
+    for folder in ("host/communode", "firmware"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert not {name.split(".")[0] for name in names} & {"unicorn", "native"}, path

@@ -14,6 +14,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
@@ -67,9 +68,9 @@ def _functions(linked: Path) -> dict[str, Image]:
             for section in elf.iter_sections()
             if section["sh_flags"] & 2 and section["sh_size"]  # SHF_ALLOC
         )
-        symbols = elf.get_section_by_name(".symtab").iter_symbols()
+        table: Any = elf.get_section_by_name(".symtab")
         return {
             symbol.name: Image(int(symbol["st_value"]), segments)
-            for symbol in symbols
+            for symbol in table.iter_symbols()
             if symbol["st_info"]["type"] == "STT_FUNC"
         }

@@ -11,11 +11,8 @@ import random
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from .machine import Argument
-
-Words = Any  # array('i' or 'H' or 'I'), bytearray
 
 
 @dataclass(frozen=True)
@@ -141,7 +138,8 @@ def _row(rng: random.Random, size: int) -> list[Argument]:
 
 def _xor(rng: random.Random, size: int) -> list[Argument]:
     n = max(4, size & ~3)
-    return [array("I", [rng.getrandbits(32) for _ in range(n)]) for _ in range(2)] + [n]
+    ours, theirs = (array("I", [rng.getrandbits(32) for _ in range(n)]) for _ in range(2))
+    return [ours, theirs, n]
 
 
 def _echo(rng: random.Random, size: int) -> list[Argument]:

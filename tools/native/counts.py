@@ -146,10 +146,11 @@ def measure(isa: str, gcc: str, cases: Sequence[Case], runs: int) -> list[Row]:
         body = tuned(case, isa)
         for index in range(runs):
             run_tuned(case, body, case.data(SEED, index, EXACT_SIZE))
-        figures = (
-            per_element(case, partial(run_tuned, case, body)),
-            per_element(case, partial(run_c, case, MACHINES[isa](in_c[case.name]))),
-            per_element(case, partial(run_plain, case, MACHINES[isa](plain[case.plain or case.name]))),
+        calls = (
+            partial(run_tuned, case, body),
+            partial(run_c, case, MACHINES[isa](in_c[case.name])),
+            partial(run_plain, case, MACHINES[isa](plain[case.plain or case.name])),
         )
-        rows.append(Row(case.name, isa, case.element, *(round(figure, 2) for figure in figures), runs))
+        ours, of_c, naive = (round(per_element(case, call), 2) for call in calls)
+        rows.append(Row(case.name, isa, case.element, ours, of_c, naive, runs))
     return rows

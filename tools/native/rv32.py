@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# mypy: allow-untyped-calls
 """RV32IMC machine on Unicorn: calls viper functions and C functions, and counts executed instructions."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from unicorn import UC_ARCH_RISCV, UC_HOOK_BLOCK, UC_MODE_RISCV32, Uc, UcError
+from unicorn import UC_ARCH_RISCV, UC_HOOK_BLOCK, UC_MODE_RISCV32, Uc, UcError  # type: ignore[attr-defined]
 from unicorn import riscv_const as reg
 
 from . import machine

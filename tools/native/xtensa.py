@@ -329,7 +329,7 @@ class Xtensa:
                     raise NativeFault("the code does not end")
         except IndexError:
             raise NativeFault(f"an access outside of the memory, in the block at {at:#x}") from None
-        buffers.fetch(self._memory[machine.DATA : end])
+        buffers.fetch(bytes(self._memory[machine.DATA : end]))
         return Outcome(signed(registers[2]), registers[_COUNT])
 
     def _stub(self, at: int, registers: list[int]) -> int:
