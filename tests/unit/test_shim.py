@@ -7,6 +7,9 @@ port: docs.micropython.org/en/v1.27.0 (library machine, esp32, time) and ports/e
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -351,6 +354,43 @@ def test_the_radio_interrupts_a_sleeping_program(tmp_path: Path) -> None:
         """,
     )
     assert lines == ["0", "1 1 True", "0"]
+
+
+# The process
+
+STUBBORN = """
+    import machine, time
+    while True:
+        try:
+            machine.Pin(2).value()
+        except BaseException:
+            pass
+    """
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the kernel's parent-death signal")
+def test_a_killed_supervisor_leaves_no_processor_behind(tmp_path: Path) -> None:
+    """A program that catches everything would ask a dead board for ever."""
+    supervisor = f"""
+import os, signal, sys, threading
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from program_board import ProgramBoard
+from test_shim import STUBBORN
+board = ProgramBoard(Path({str(tmp_path)!r}), STUBBORN)
+def die():
+    print(board.body.processor.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+board.body.on_ready = threading.Timer(0.5, die).start
+board.run()
+"""
+    done = subprocess.run([sys.executable, "-c", supervisor], capture_output=True, text=True, timeout=100)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    status = Path(f"/proc/{int(done.stdout)}/stat")
+    ends_at = time.monotonic() + 20
+    while status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
 
 
 # What a chip has not

@@ -16,6 +16,23 @@ import sys
 from collections.abc import Callable, Sequence
 
 CONTROL_FD = 3
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _find_prctl() -> Callable[[int, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None).prctl
+
+
+def _die_with(zygote: int, prctl: Callable[[int, int], int] | None) -> None:
+    """A killed supervisor leaves no processor behind: the zygote ends with it, and they end with the zygote."""
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != zygote:
+            os._exit(1)
 
 
 def _become(
@@ -42,6 +59,7 @@ def serve(folder: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = socket.socket(fileno=os.dup(0))
+    zygote, prctl = os.getpid(), _find_prctl()
     # The four descriptors must not land on 0..3 themselves, where dup2 would overwrite them.
     while os.dup(1) < 16:
         pass
@@ -55,6 +73,7 @@ def serve(folder: str) -> None:
         child = os.fork()
         if child == 0:
             try:
+                _die_with(zygote, prctl)
                 _become(micropython_run.run_main, json.loads(message), descriptors)
             finally:
                 os._exit(0)

@@ -51,7 +51,8 @@ class Link:
         seq = self._send(op, a, b, data)
         head = self._head
         while True:
-            self._file.readinto(head)
+            if not self._file.readinto(head):  # the board is gone, and nothing can be asked any more
+                raise SystemExit
             value, now, size, events, answered = struct.unpack(_REPLY, head)
             if answered == seq:
                 break
