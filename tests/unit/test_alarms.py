@@ -272,11 +272,29 @@ def test_a_change_is_told_until_the_network_confirms_it() -> None:
 
 def test_a_raise_is_urgent_three_times_and_then_waits_its_turn() -> None:
     node = raised()
-    for _ in range(3):
-        assert node.urgent()
-        node.told(node.due(10**9), 10**9, acked=False)
-    assert not node.urgent()
-    assert node.due(10**9 + 60 * MIN)
+    urgent = []
+    for hour in range(5):
+        assert node.due(hour * 60 * MIN)
+        urgent.append(node.urgent())
+    assert urgent == [True, True, True, False, False]
+
+
+def test_what_cannot_even_be_sent_is_tried_later_and_wakes_nobody_at_once() -> None:
+    node = raised()
+    assert node.next_ms(0) is None  # never asked: the node has no network to tell it to
+    assert node.due(0)
+    assert node.next_ms(0) == MIN
+    assert node.due(MIN - 1) == []
+    assert node.next_ms(2 * MIN) is None
+    assert node.due(2 * MIN)
+
+
+def test_a_hold_off_that_ended_without_a_reading_wakes_nobody() -> None:
+    node = alarms(ROW)
+    node.evaluate({CO2: (1600, GOOD)}, 0)
+    node.evaluate({CO2: (None, FAULT)}, 10 * MIN)
+    assert states(node) == [PENDING]
+    assert node.next_ms(10 * MIN) is None
 
 
 def test_the_end_of_an_alarm_is_told_but_not_urgent() -> None:
@@ -355,6 +373,8 @@ def test_a_pending_alarm_asks_for_a_sampling_when_its_hold_off_ends() -> None:
     node.evaluate({CO2: (1600, GOOD)}, 500)
     next_ms = node.next_ms(500)
     assert next_ms == 601_000
+    assert not node.wants_reading(next_ms - 1)
+    assert node.wants_reading(next_ms)
     assert len(node.evaluate({CO2: (1600, GOOD)}, next_ms)) == 1
 
 

@@ -235,8 +235,8 @@ class Alarms:
     def due(self, now_ms: int) -> "list[Report]":
         """What is to be told now, in confirmed uplinks, urgent first: reports for codec/alarm.py.
 
-        Asking counts as a try, whatever hinders the sending: until `told` hears that the network confirmed it,
-        the next is due after 1, 2, 4 ... 60 minutes.
+        Asking counts as a try, whatever hinders the sending: until `told` hears that the network confirmed
+        it, the next is due after 1, 2, 4 ... 60 minutes.
         """
         now_s = now_ms // 1000
         if now_s < self._tell_s:
@@ -265,17 +265,24 @@ class Alarms:
                 alarm.urgent = False
         self._tell_s = 0 if any(alarm.untold for alarm in self.alarms) else now_s + _REMIND_S
 
+    def wants_reading(self, now_ms: int) -> bool:
+        """Whether a hold-off has passed, so that a sampling now would raise what it still finds."""
+        return any(now_ms >= end_ms for end_ms in self._hold_off_ends())
+
+    def _hold_off_ends(self) -> "list[int]":
+        return [
+            (alarm.timer_s + alarm.hold_off_s) * 1000
+            for alarm in self.alarms
+            if alarm.timer_s is not None and alarm.state not in STANDING
+        ]
+
     def next_ms(self, now_ms: int) -> "int | None":
         """Node time ahead when waking is worth it for the alarms alone; None = the next sampling will do.
 
         What is due already is no reason to wake again at once: this waking had its chance, and where there is
         no network or no reading the next will have no better one.
         """
-        times = [
-            (alarm.timer_s + alarm.hold_off_s) * 1000
-            for alarm in self.alarms
-            if alarm.timer_s is not None and alarm.state not in STANDING
-        ]
+        times = self._hold_off_ends()
         if any(alarm.untold or alarm.state in OPEN for alarm in self.alarms):
             times.append(self._tell_s * 1000)
         ahead = [time_ms for time_ms in times if time_ms > now_ms]
