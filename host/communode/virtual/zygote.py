@@ -28,7 +28,7 @@ def _find_prctl() -> Callable[[int, int], int] | None:
 
 
 def _die_with(zygote: int, prctl: Callable[[int, int], int] | None) -> None:
-    """A killed supervisor leaves no processor behind: the zygote ends with it, and they end with the zygote."""
+    """A killed supervisor leaves no processor behind: the zygote ends with it, and they with it."""
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != zygote:
