@@ -13,7 +13,7 @@ from communode.node.app.alarms import Alarm, Alarms
 from communode.node.codec import alarm as codec
 from communode.node.schema.alarms import ABOVE, ACKNOWLEDGED, ACTIVE, IDLE, LATCHED, PENDING, TIPPED
 from communode.node.schema.quantities import CO2, FAULT, GOOD, TILT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 THRESHOLD, HYSTERESIS = 1500, 200
@@ -39,6 +39,7 @@ def saved(node: Alarms, now_ms: int, later_ms: int | None = None, slept: bool = 
     return other
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(samples, st.booleans())
 def test_it_is_raised_and_over_exactly_when_the_rules_say_so(
     history: list[tuple[int, int | None]], sleeps: bool
@@ -76,6 +77,7 @@ def _slept(node: Alarms, now_ms: int) -> Alarms:
     return other
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(st.lists(st.integers(THRESHOLD - HYSTERESIS + 1, THRESHOLD - 1), max_size=50), st.booleans())
 def test_nothing_that_stays_within_the_hysteresis_changes_anything(band: list[int], up: bool) -> None:
     node = Alarms(((CO2, ABOVE, THRESHOLD, HYSTERESIS, 0),))
@@ -123,6 +125,7 @@ def send(node: Alarms, server: Server, now_ms: int, heard: bool, confirmed: bool
     node.told(reports, now_ms, acked=heard and confirmed)
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(actions)
 def test_no_alarm_is_forgotten_until_somebody_acknowledges_it(script: list[tuple[str, object, int]]) -> None:
     node = Alarms(ROWS)
@@ -164,6 +167,7 @@ def _acknowledge(node: Alarms, server: Server, waiting: dict[int, int], now_ms: 
             waiting.pop(kind, None)
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(actions, st.lists(st.booleans(), max_size=30))
 def test_the_server_learns_the_last_state_however_many_frames_are_lost(
     script: list[tuple[str, object, int]], losses: list[bool]

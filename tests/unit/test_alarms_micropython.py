@@ -18,7 +18,7 @@ ON_CPYTHON = "import communode, runpy, sys; sys.argv = sys.argv[1:]; runpy.run_p
 
 def run(*command: str) -> list[str]:
     done = subprocess.run(
-        [*command, str(SCRIPT), str(ROOT / "firmware")], capture_output=True, text=True, timeout=60
+        [*command, str(SCRIPT), str(ROOT / "firmware")], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()

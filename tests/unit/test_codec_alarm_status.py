@@ -9,7 +9,7 @@ import pytest
 from communode.node.codec import alarm, status
 from communode.node.schema.alarms import ABOVE, ACTIVE, KINDS, LATCHED, TAMPER
 from communode.node.schema.quantities import CO2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 REPORTS = [(ABOVE, CO2, ACTIVE, 0x0102, 1800, 5), (TAMPER, 0, LATCHED, 3, alarm.NO_VALUE, alarm.NO_AGE)]
@@ -65,6 +65,7 @@ def test_so_many_alarms_fit(limit: int, count: int) -> None:
         assert len(alarm.encode(0, 0, (0, 0), REPORTS[:1] * count)) <= limit
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(st.integers(0, alarm.NO_AGE))
 def test_an_age_is_right_to_the_second_for_nine_hours_and_to_the_minute_for_22_days(age_s: int) -> None:
     told = alarm.unpack_age(alarm.pack_age(age_s))
@@ -86,6 +87,7 @@ report = st.tuples(
 )
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(
     st.integers(0, 0xFFFF),
     st.integers(0, 0xFFFFFE),
@@ -188,6 +190,7 @@ def test_what_a_node_does_not_know_is_none() -> None:
     assert decoded.heap_low is None
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(st.integers(0, 4095 << 15))
 def test_a_large_count_is_rounded_down_by_less_than_a_2048th(value: int) -> None:
     told = status.unpack_large(status.pack_large(value))

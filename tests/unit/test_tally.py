@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from communode.node.app.tally import Tally
 from communode.node.codec.status import Status
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 HOUR_MS = 3_600_000
@@ -100,6 +100,7 @@ def test_after_a_power_loss_the_starts_count_on_and_no_old_clock_is_waited_for()
     assert status.span_s == 3600
 
 
+@settings(deadline=None)  # the machine may be loaded
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 400_000), st.booleans()), max_size=60))
 def test_what_is_confirmed_adds_up_to_what_happened(history: list[tuple[int, int, bool]]) -> None:
     tally = Tally(0)
