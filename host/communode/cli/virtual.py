@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -47,17 +47,7 @@ def virtual() -> None:
     "--gateway", callback=_address, metavar="HOST:PORT", help="Network server for a gateway on this air."
 )
 @click.option("--world", type=click.Path(path_type=Path, exists=True), help="What there is to be measured.")
-def run(
-    board: str,
-    profile: str,
-    serial: str,
-    link: Path | None,
-    flash: Path | None,
-    mac: str | None,
-    air: tuple[str, int] | None,
-    gateway: tuple[str, int] | None,
-    world: Path | None,
-) -> None:
+def run(**options: Any) -> None:
     """One virtual board in real time, until it is stopped with SIGTERM or Ctrl-C.
 
     Prints one JSON object when it is ready: port, flash, board, mac.
@@ -69,17 +59,6 @@ def run(
     from communode.virtual.virtual_board import StationOptions, run_board
 
     find_unix_port()
-    options = StationOptions(
-        board=board,
-        profile=profile,
-        serial=serial,
-        link=link,
-        flash=flash,
-        mac=mac,
-        air=air,
-        gateway=gateway,
-        world=world,
-    )
 
     def ready(facts: dict[str, str], kernel: RealtimeKernel) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,4 +66,4 @@ def run(
         print(json.dumps(facts))
         sys.stdout.flush()
 
-    run_board(options, ready)
+    run_board(StationOptions(**options), ready)  # its fields are the options' names
