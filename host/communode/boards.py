@@ -23,7 +23,7 @@ from communode.toml_table import Table, read_toml
 
 CONSOLES = ("uart_bridge", "usb_serial_jtag", "native_usb")
 RADIO_CHIPS = ("sx1262", "sx1276")
-BUS_KINDS = ("i2c", "uart", "onewire")
+BUS_KINDS = ("i2c", "uart", "onewire", "i2s")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Radio:
 
 @dataclass(frozen=True)
 class Bus:
-    """One sensor bus: pins by role (``sda scl``, ``tx rx`` or ``pin``)."""
+    """One sensor bus: pins by role (``sda scl``, ``tx rx``, ``sck ws sd`` or ``pin``)."""
 
     name: str
     kind: str
@@ -232,6 +232,9 @@ def _bus(name: str, table: Table, soc: Soc) -> Bus:
         frequency_hz = table.integer("frequency_hz", 1000, 1_000_000)
     elif kind == "uart":
         pins = {"tx": _output(table, "tx", soc), "rx": _pin(table, "rx", soc)}
+    elif kind == "i2s":
+        pins = {"sck": _output(table, "sck", soc), "ws": _output(table, "ws", soc)}
+        pins["sd"] = _pin(table, "sd", soc)
     else:
         pins = {"pin": _output(table, "pin", soc)}
     table.finish()

@@ -139,5 +139,11 @@ DRIVERS: dict[str, DriverFacts] = {
         "i2c", ("distance", "fill_level"), {"address": (0x29, 0x29), **_BIN}, 2000, address=0x29
     ),
     "lis3dh": DriverFacts("i2c", ("tilt",), {"address": (0x18, 0x19), "up": (0, 5)}, address=0x18),
+    "ics43434": DriverFacts(
+        "i2s",
+        ("laeq", "lamax", "la10", "la50", "la90"),
+        {"listen_s": (1, 60), "sensitivity_cdb": (-3000, -2000)},
+        61_000,
+    ),
     "battery": DriverFacts("adc", ("battery",)),
 }

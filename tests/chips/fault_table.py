@@ -49,5 +49,6 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "a02yyuw": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "hrxl": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "vl53l1x": {"warming_up": WRONG, "saturated": WRONG, "brown_out": WRONG},
+    "ics43434": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": RECOVERS},
     "lis3dh": {"warming_up": WRONG, "saturated": WRONG, "brown_out": WRONG},
 }

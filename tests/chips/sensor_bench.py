@@ -200,6 +200,23 @@ class Uart:
         return len(data)
 
 
+class I2s:
+    """``machine.I2S``: reading takes as long as what is heard."""
+
+    def __init__(self, bench: Bench, chip: Any, rate_hz: int = 32_000) -> None:
+        self._bench = bench
+        self._chip = chip
+        self._rate_hz = rate_hz
+
+    def readinto(self, into: bytearray) -> int:
+        count = len(into) // 4
+        self._bench.time_us += count * 1_000_000 // self._rate_hz
+        into[:] = bytes(len(into))
+        if self._chip.powered:
+            into[:] = self._chip.i2s_read(count, self._rate_hz, self._bench.time_us)
+        return len(into)
+
+
 class OneWire:
     """``onewire.OneWire`` of the stock image over models on one line."""
 

@@ -25,7 +25,6 @@ WITHOUT_TRUTH = {
     "water_level_spread",
     "water_level_count",
     "pulses",
-    *("laeq", "laeq_raw", "lamax", "la10", "la50", "la90"),
 }
 BOARDS_OWN = {"ratio_permille"}  # settings that come from the board, not from the profile
 

@@ -33,6 +33,8 @@ class Op(enum.IntEnum):
     UART_READ = 22  # a bus, b most bytes -> bytes
     UART_ANY = 23  # a bus
     ADC_READ = 25  # a pin -> microvolts
+    I2S_INIT = 26  # a bus, b rate, data: sck, ws, sd, bits, channels
+    I2S_READ = 27  # a bus, b bytes -> bytes; takes as long as they sound
     WIRE_RESET = 28  # a pin -> presence
     WIRE_WRITE = 29  # a pin, data: bytes, LSB first
     WIRE_READ = 30  # a pin, b bits -> bytes

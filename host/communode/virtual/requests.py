@@ -107,6 +107,16 @@ def _uart_any(board: VirtualProcessorBoard, request: Request) -> None:
     board.answer(request, len(board.wiring.waiting_uart(request.a, board.time_us)))
 
 
+def _i2s_init(board: VirtualProcessorBoard, request: Request) -> None:
+    board.wiring.init_i2s(request.a, request.b, request.data)
+    board.answer(request)
+
+
+def _i2s_read(board: VirtualProcessorBoard, request: Request) -> None:
+    data, took_us = board.wiring.read_i2s(request.a, request.b, board.time_us)
+    board.answer(request, len(data), took_us, data)
+
+
 def _wire_reset(board: VirtualProcessorBoard, request: Request) -> None:
     board.answer(request, board.wiring.reset_wire(request.a), _WIRE_RESET_US)
 
@@ -200,6 +210,8 @@ REQUESTS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
     Op.PIN_GET: _pin_get,
     Op.COUNTER: _counter,
     Op.ADC_READ: _adc_read,
+    Op.I2S_INIT: _i2s_init,
+    Op.I2S_READ: _i2s_read,
     Op.I2C_INIT: _i2c_init,
     Op.I2C_WRITE: _i2c_write,
     Op.I2C_READ: _i2c_read,

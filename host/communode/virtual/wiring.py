@@ -18,6 +18,7 @@ from communode.virtual.chips import SENSOR_CHIPS
 from communode.virtual.chips.chip import (
     Chip,
     I2cChip,
+    I2sChip,
     Nack,
     OneWireChip,
     SpiChip,
@@ -78,6 +79,7 @@ class Wiring:
         self.i2c: dict[tuple[int, int], list[I2cChip]] = {}
         self.uart: dict[tuple[int, int], list[UartChip]] = {}
         self.wire: dict[int, list[OneWireChip]] = {}
+        self.i2s: dict[tuple[int, int, int], list[I2sChip]] = {}
         self.gated: dict[str, list[Chip]] = {name: [] for name in board.power}
         self.chips: dict[str, Chip] = {}
         wires = board.radio
@@ -104,6 +106,8 @@ class Wiring:
             self.i2c[pins["scl"], pins["sda"]] = []
         elif kind == "uart":
             self.uart[pins["tx"], pins["rx"]] = []
+        elif kind == "i2s":
+            self.i2s[pins["sck"], pins["ws"], pins["sd"]] = []
         else:
             self.wire[pins["pin"]] = []
 
@@ -124,6 +128,8 @@ class Wiring:
             self.uart[pins["tx"], pins["rx"]].append(chip)
         elif isinstance(chip, OneWireChip):
             self.wire[pins["pin"]].append(chip)
+        elif isinstance(chip, I2sChip):
+            self.i2s[pins["sck"], pins["ws"], pins["sd"]].append(chip)
         if power is not None and power in self.gated:
             self.gated[power].append(chip)
             chip.power(False)
@@ -300,6 +306,26 @@ class Wiring:
         self._uart_since[bus] = now_us
         del waiting[256:]
         return waiting
+
+    # I2S
+
+    def init_i2s(self, bus: int, rate_hz: int, setup: bytes) -> None:
+        """Route a controller: ``setup`` is SCK, WS, SD, bits, channels."""
+        if setup[3] != 32 or setup[4] != 1:
+            raise Violation(f"I2S {bus}: our microphones send 32 bits on one channel")
+        self._buses["i2s", bus] = (tuple(setup[:3]), rate_hz)
+
+    def read_i2s(self, bus: int, size: int, now_us: int) -> tuple[bytes, int]:
+        """So many bytes of sound from now on (zeros: nobody drives the line), and how long they take."""
+        if ("i2s", bus) not in self._buses:
+            raise Violation(f"I2S {bus} is used before it is set up")
+        pins, rate_hz = self._buses["i2s", bus]
+        count = size // 4
+        took_us = count * 1_000_000 // rate_hz
+        for chip in self.i2s.get((pins[0], pins[1], pins[2]), []):
+            if chip.powered:
+                return chip.i2s_read(count, rate_hz, now_us + took_us), took_us
+        return bytes(4 * count), took_us
 
     # 1-Wire, ADC
 

@@ -26,6 +26,7 @@ _CLASSES = {
     "ezo_orp": "EzoOrp",
     "ezo_ph": "EzoPh",
     "hrxl": "Hrxl",
+    "ics43434": "Ics43434",
     "lis3dh": "Lis3dh",
     "no2_b4": "No2B4",
     "pcf8593": "Pcf8593",
@@ -62,6 +63,7 @@ SERIES = {
     "conductivity": "conductivity_us_cm",
     "dissolved_oxygen": "dissolved_oxygen_mg_l",
     "turbidity": "turbidity_ntu",
+    **dict.fromkeys(("laeq", "lamax", "la10", "la50", "la90"), "laeq_db"),  # the world's sound is steady
 }
 
 # The first driver of the demonstration that measures a quantity: whose stated error `tolerance` gives when
@@ -90,6 +92,7 @@ _USUAL = {
     "conductivity": "ezo_ec",
     "dissolved_oxygen": "ezo_do",
     "turbidity": "analogue_turbidity",
+    **dict.fromkeys(("laeq", "lamax", "la10", "la50", "la90"), "ics43434"),
 }
 
 # quantity: (series, usual driver). What is uncorrected is compared with the same truth.

@@ -106,6 +106,14 @@ class UartChip(Chip):
         raise NotImplementedError
 
 
+class I2sChip(Chip):
+    """A microphone on an I2S bus, the left channel."""
+
+    def i2s_read(self, count: int, rate_hz: int, until_us: int) -> bytes:
+        """``count`` words of 32 bits (little endian), the last of which ended at ``until_us``."""
+        raise NotImplementedError
+
+
 class OneWireChip(Chip):
     """A device on a 1-Wire bus, addressed bit by bit."""
 

@@ -7,6 +7,7 @@ import time as _time
 
 import ops
 import umachine as _unix
+from i2s import I2S  # noqa: F401
 from link import LINK as _link
 
 PWRON_RESET = 1
