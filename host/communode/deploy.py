@@ -16,17 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from communode.errors import CommunodeError
 from communode.link.raw_repl import BoardError, RawRepl
-from communode.link.serial_port import open_port
+from communode.link.serial_port import CONSOLE_BAUD, open_port
 
 WAYS = ("repl", "image", "mpremote", "ampy")
 
-_PIECE = 2048  # few round trips, and little of the board's memory
+_PORTION = 12288  # of contents sent at once: few round trips, and a third of the board's free memory at most
+_WINDOW_BITS = 12  # the board unpacks with 4 KB of memory
 RESET_S = 0.3  # a board that restarts answers nobody: the port is given back when it is over
 
 # Prints the hash of every file that is ours to replace, as JSON; nothing else lives in these places. A
@@ -41,7 +43,7 @@ def look(path):
         if kind == 0x4000:
             if path != "/" or name == "node":
                 look(full)
-        elif path != "/" or name in ("boot.py", "main.py", "node.pack") or name.endswith(".mpy"):
+        elif path != "/" or name in ("boot.py", "main.py", "node.pack") or name.endswith((".mpy", ".new")):
             digest = hashlib.sha256()
             with open(full, "rb") as stream:
                 while True:
@@ -55,6 +57,24 @@ look("/")
 print(json.dumps(found))
 """
 
+
+# Unpacks a portion into files beside their old versions; they are put in place when all are complete.
+TAKE_FILES = """
+import os, binascii, deflate, io
+def take(data, parts):
+    stream = deflate.DeflateIO(io.BytesIO(binascii.a2b_base64(data)), deflate.RAW, WINDOW_BITS)
+    for path, size, mode in parts:
+        with open("/" + path + ".new", mode) as file:
+            while size:
+                piece = stream.read(min(size, 1024))
+                if not piece:
+                    raise OSError("a portion ends early")
+                file.write(piece)
+                size -= len(piece)
+def place(paths):
+    for path in paths:
+        os.rename("/" + path + ".new", "/" + path)
+""".replace("WINDOW_BITS", str(_WINDOW_BITS))
 
 Teller = Callable[[str, int], None]
 
@@ -82,42 +102,51 @@ def deploy(
     wanted: dict[str, bytes],
     *,
     via: str,
-    tell: Callable[[str, int], None] = lambda path, pct: None,
+    tell: Teller = _say_nothing,
+    baud: int = CONSOLE_BAUD,
 ) -> Difference:
     """Make the board's files ``wanted`` (path -> bytes) by way ``via``; return what was different.
 
-    ``tell(path, pct)`` is called for each file. Raises ``deploy.*``, ``link.*`` or ``flash.*``. Ends with a
+    ``tell(path, pct)`` is called for each file. ``baud`` is for consoles that were set to another speed
+    than the stock image's. Raises ``deploy.*``, ``link.*`` or ``flash.*``. Ends with a
     reset, so that the board runs the new code.
     """
-    with _Console(port) as repl:
+    if via == "repl":
+        with _Console(port, baud) as repl:
+            difference = compare(wanted, _hashes(repl))
+            _make_folders(repl, difference.write)
+            _write(repl, {path: wanted[path] for path in difference.write}, tell)
+            _finish(repl, port, wanted, difference)
+        return difference
+    with _Console(port, baud) as repl:
         difference = compare(wanted, _hashes(repl))
         _make_folders(repl, difference.write)
-        if via == "repl":
-            for number, path in enumerate(difference.write, start=1):
-                tell(path, 100 * number // len(difference.write))
-                _write(repl, path, wanted[path])
-    if via != "repl":
-        copy = {"mpremote": _copy_by_mpremote, "ampy": _copy_by_ampy}[via]
-        _copy_by_tool(copy, port, wanted, difference, tell)
-    with _Console(port) as repl:
-        # Last, so that a deploy that is cut short leaves a board that still runs something.
-        _remove(repl, difference.remove)
-        left = compare(wanted, _hashes(repl))
-        if left.write or left.remove:
-            raise CommunodeError("deploy.differs", port=port, file=(left.write + left.remove)[0])
-        repl.send("import machine\nmachine.reset()")
-        time.sleep(RESET_S)
+    copy = {"mpremote": _copy_by_mpremote, "ampy": _copy_by_ampy}[via]
+    _copy_by_tool(copy, port, wanted, difference, tell)
+    with _Console(port, baud) as repl:
+        _finish(repl, port, wanted, difference)
     return difference
+
+
+def _finish(repl: RawRepl, port: str, wanted: dict[str, bytes], difference: Difference) -> None:
+    """Remove what is too much (last: a deploy that is cut short leaves a board that runs), and judge."""
+    _remove(repl, difference.remove)
+    left = compare(wanted, _hashes(repl))
+    if left.write or left.remove:
+        raise CommunodeError("deploy.differs", port=port, file=(left.write + left.remove)[0])
+    repl.send("import machine\nmachine.reset()")
+    time.sleep(RESET_S)
 
 
 class _Console:
     """The raw REPL of ``port``, with nothing else running; the port is free again after the ``with``."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, baud: int = CONSOLE_BAUD) -> None:
         self._name = port
+        self._baud = baud
 
     def __enter__(self) -> RawRepl:
-        self._port = open_port(self._name)
+        self._port = open_port(self._name, baud=self._baud)
         try:
             self._repl = RawRepl(self._port, self._name).__enter__()
             self._repl.soft_reset()
@@ -159,13 +188,52 @@ def _make_folders(repl: RawRepl, paths: tuple[str, ...]) -> None:
         _run(repl, code)
 
 
-def _write(repl: RawRepl, path: str, data: bytes) -> None:
-    """Write one file beside its old version, and put it in place when it is complete."""
-    _run(repl, f"import os, binascii\nstream = open('/{path}.new', 'wb')")
-    for start in range(0, len(data), _PIECE):
-        piece = base64.b64encode(data[start : start + _PIECE]).decode()
-        _run(repl, f"stream.write(binascii.a2b_base64('{piece}'))")
-    _run(repl, f"stream.close()\nos.rename('/{path}.new', '/{path}')")
+@dataclass(frozen=True)
+class Part:
+    """A piece of a file in a portion: how many bytes of it, and how the board opens the file."""
+
+    path: str
+    size: int
+    mode: str  # "wb" for a file's first piece, "ab" for the others
+
+    def __repr__(self) -> str:
+        return repr((self.path, self.size, self.mode))
+
+
+def portions(files: dict[str, bytes]) -> Iterator[tuple[list[Part], bytes]]:
+    """All contents in portions of `_PORTION` bytes at most, small files together and large ones in pieces."""
+    parts: list[Part] = []
+    data = bytearray()
+    for path, content in files.items():
+        start = 0
+        while start < len(content) or start == 0:
+            piece = content[start : start + _PORTION - len(data)]
+            parts.append(Part(path, len(piece), "ab" if start else "wb"))
+            data += piece
+            start += len(piece)
+            if len(data) == _PORTION:
+                yield parts, bytes(data)
+                parts, data = [], bytearray()
+            if not content:
+                break
+    if parts:
+        yield parts, bytes(data)
+
+
+def _write(repl: RawRepl, files: dict[str, bytes], tell: Teller) -> None:
+    """Write files beside their old versions, and put them in place when all are complete."""
+    if not files:
+        return
+    _run(repl, TAKE_FILES)
+    total, done = sum(map(len, files.values())), 0
+    for parts, data in portions(files):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -_WINDOW_BITS)
+        packed = base64.b64encode(packer.compress(data) + packer.flush()).decode()
+        _run(repl, f"take('{packed}', {parts!r})")
+        for part in parts:
+            done += part.size
+            tell(part.path, 100 * done // max(total, 1))
+    _run(repl, f"place({list(files)!r})")
 
 
 Copier = Callable[[str, Path, str], list[str]]
