@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: MIT
+"""Provision boards of a batch: each goes its way side by side, and every step is kept in the register.
+
+The way of a board, and why in this order:
+
+1. ``drawn``: DevEUI and keys, in the vault before anything else, so that no board has keys that nobody knows.
+2. ``registered`` at the network server, before the board can ask it to join.
+3. ``written`` to nvs (and, where asked for, with the image, in one connection).
+4. ``joined``: the network server has seen a join under exactly this key.
+5. ``labelled``, 6. ``done``.
+
+A step is recorded once it is done and can be carried out again until then: an identity is drawn once (the
+vault has it), registering knows what is there, nvs is compared before it is written. So a run that was killed, or a
+board that failed, goes on where it stood. DevNonces are flushed at the network server only if the board's own
+memory of them is gone: its ``state`` partition is blank, or the register was told that it was erased.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from communode.build import Build, Region
+from communode.errors import CommunodeError
+from communode.flash import Flasher, Job, Listener, Seen, check_ports, event_of, job_for
+from communode.fleet import journal
+from communode.fleet.journal import Journal
+from communode.fleet.register import NewNode, Register, now
+from communode.identity import Identity, dev_eui_from_mac, new_identity
+from communode.labels import Label, write_label, write_sheet
+from communode.network.registration import NetworkDevice, NetworkServer
+from communode.nvs_image import make_image
+from communode.partitions import table_for
+from communode.provisioning.batch import Batch, Row
+from communode.vault import Vault
+
+POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the person at the bench asked for. ``build``: the image to write as well, None for none."""
+
+    build: Build | None = None
+    replace: bool = False  # overwrite an identity that the register does not know
+    restore: bool = False  # give a board its identity again
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """How it stands with one board. Without ``error`` and not ``done``: nobody has seen it join yet."""
+
+    port: str
+    mac: str | None
+    dev_eui: str | None
+    step: str | None
+    error: CommunodeError | None
+
+    @property
+    def done(self) -> bool:
+        """Whether every step is behind it."""
+        return self.step == "done" and self.error is None
+
+
+class BatchRun:
+    """One run over the boards of a batch that are plugged in. The register, the vault and the network server are handed in, and stay open."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        register: Register,
+        vault: Vault,
+        network: NetworkServer | None,
+        choices: Choices | None = None,
+        listener: Listener = lambda event: None,
+    ) -> None:
+        self._batch = batch
+        self._register = register
+        self._journal = Journal(register)
+        self._vault = vault
+        self._network = network
+        self._choices = choices or Choices()
+        self._flasher = Flasher(batch.board.name, listener)
+        self._lock = threading.RLock()  # register, vault and network server: one board at a time
+        self._ports: dict[str, str] = {}  # MAC -> port
+        self._down: CommunodeError | None = None
+
+    def run(self, ports: Sequence[str]) -> list[Provisioned]:
+        """Provision the boards at ``ports``, side by side; results in their order.
+
+        What concerns one board is in its result; ``flash.port_twice`` is raised before anything runs.
+        """
+        check_ports(ports)
+        with ThreadPoolExecutor(max_workers=max(1, len(ports))) as pool:
+            futures = [pool.submit(self._provision, port) for port in ports]
+            try:
+                results = [future.result() for future in futures]
+            except BaseException:
+                self._flasher.stop()
+                raise
+        if self._batch.labels and any(result.done for result in results):
+            labels = [
+                self._label(job.dev_eui) for job in self._journal.jobs(self._batch.name) if job.has("joined")
+            ]
+            write_sheet(self._batch.labels, self._batch.name, labels)
+        return results
+
+    def _provision(self, port: str) -> Provisioned:
+        """One board, from its port to its label."""
+        event = event_of(port, self._batch.board.name)
+        outcome = self._flasher.run(self._job(port), lambda seen: self._decide(port, seen), last=False)
+        mac = outcome.mac.replace(":", "") if outcome.mac else None
+        event |= {"mac": outcome.mac, "chip": outcome.chip, "pct": 100}
+        error = outcome.error
+        if error is None:
+            assert mac is not None
+            try:
+                self._finish(mac, lambda stage: self._flasher.tell({**event, "stage": stage}))
+            except CommunodeError as failure:
+                error = failure
+            described = error.as_json()["error"] if error else None
+            verdict = "failed" if error else "good"
+            self._flasher.tell({**event, "stage": "done", "verdict": verdict, "error": described})
+        with self._lock:
+            ours = mac is not None and self._ports.get(mac) == port
+            job = self._journal.job_of(mac) if mac and ours else None
+            if error is not None and job is not None:
+                self._register.record("failed", job.dev_eui, job.mac, error=error.code)
+        return Provisioned(port, mac, job.dev_eui if job else None, job.step if job else None, error)
+
+    def _job(self, port: str) -> Job:
+        """Look who it is and what it remembers; write the image, if asked for."""
+        board, build = self._batch.board, self._choices.build
+        parts = {item.name: item for item in table_for(board.flash_size)}
+        places = {name: {"offset": parts[name].offset, "size": parts[name].size} for name in ("nvs", "state")}
+        base = job_for(build, port) if build else Job(port, board.chip, None, board.flash_size)
+        return Job(**{**vars(base), "look": places["nvs"], "blank": places["state"]})
+
+    # --- before writing -----------------------------------------------------------------------------------
+
+    def _decide(self, port: str, seen: Seen) -> list[Region]:
+        """Which identity the board gets; raises where it must not get one, and then nothing is written."""
+        mac = seen.mac.replace(":", "")
+        with self._lock:
+            first = self._ports.setdefault(mac, port)
+            if first != port:
+                raise CommunodeError("registration.mac_twice", port=port, mac=seen.mac, first=first)
+            job = self._journal.job_of(mac)
+            if job is None:
+                self._check_foreign(port, seen)
+                job = self._draw(mac)
+            else:
+                job = self._check_known(port, job, seen)
+            if not job.has("registered"):
+                job = self._enrol(job, seen)
+            if job.has("written"):
+                return []
+            blobs = self._vault.identity(bytes.fromhex(job.dev_eui)).blobs()
+        nvs = next(item for item in table_for(self._batch.board.flash_size) if item.name == "nvs")
+        return [Region("nvs", nvs.offset, make_image(blobs, nvs.size))]
+
+    def _check_foreign(self, port: str, seen: Seen) -> None:
+        """A board that the register does not know may have an identity from elsewhere."""
+        if seen.dev_eui is not None and not self._choices.replace:
+            raise CommunodeError("provision.exists", port=port, dev_eui=seen.dev_eui)
+
+    def _check_known(self, port: str, job: journal.Job, seen: Seen) -> journal.Job:
+        """What the board holds must agree with what the register says of it."""
+        if seen.dev_eui == job.dev_eui:
+            return job
+        if seen.dev_eui is not None:
+            if not self._choices.replace:
+                raise CommunodeError("provision.exists", port=port, dev_eui=seen.dev_eui)
+            return self._journal.start_again(job.dev_eui, "replace")
+        if not job.has("written"):
+            return job
+        if not self._choices.restore:
+            raise CommunodeError("registration.identity_lost", port=port, dev_eui=job.dev_eui)
+        return self._journal.start_again(job.dev_eui, "restore")
+
+    def _draw(self, mac: str) -> journal.Job:
+        """A row of the batch, a DevEUI and keys for a new board: first into the vault, then the register."""
+        batch = self._batch
+        with self._register.transaction():
+            row = self._free_row(mac)
+            dev_eui = row.dev_eui or self._free_dev_eui(mac)
+            identity, generation = self._keys_for(bytes.fromhex(dev_eui), mac)
+            names = self._journal.names_of(batch.name)
+            number = next(n for n in range(1, len(names) + 2) if f"{batch.name}-{n:03}" not in names)
+            node = NewNode(
+                dev_eui=dev_eui,
+                join_eui=identity.join_eui.hex(),
+                name=row.name or f"{batch.name}-{number:03}",
+                profile=batch.profile,
+                board=batch.board.name,
+                mac=mac,
+                tenant=batch.tenant,
+                site=row.site,
+                serial=row.serial,
+                batch=batch.name,
+            )
+            return self._journal.begin(node, generation)
+
+    def _free_row(self, mac: str) -> Row:
+        """The row of this board, else the first that is for any board and not taken."""
+        rows = self._batch.rows
+        if not rows:
+            return Row()
+        taken = self._journal.names_of(self._batch.name)
+        mine = [row for row in rows if row.mac == mac]
+        free = [row for row in rows if not row.mac and row.name and row.name not in taken]
+        if not mine and not free:
+            raise CommunodeError("registration.no_row", mac=mac, batch=self._batch.name, rows=len(rows))
+        return (mine or free)[0]
+
+    def _free_dev_eui(self, mac: str) -> str:
+        """From the block, the first that nobody has; without a block, that of the MAC address."""
+        if self._batch.block is None:
+            return dev_eui_from_mac(bytes.fromhex(mac)).hex()
+        taken = self._journal.taken()
+        for dev_eui in self._batch.block:
+            drawn_before = self._vault.generation(dev_eui) > 0
+            if dev_eui not in taken and not (
+                drawn_before and self._vault.owner(bytes.fromhex(dev_eui)).hex() != mac
+            ):
+                return dev_eui
+        raise CommunodeError(
+            "registration.block_used_up", batch=self._batch.name, count=self._batch.block.count
+        )
+
+    def _keys_for(self, dev_eui: bytes, mac: str) -> tuple[Identity, int]:
+        """The keys that were drawn before a run was killed, else new ones."""
+        generation = self._vault.generation(dev_eui.hex())
+        if generation:
+            known = self._vault.identity(dev_eui)
+            if known.join_eui == self._batch.join_eui and self._vault.owner(dev_eui).hex() == mac:
+                return known, generation
+        identity = new_identity(dev_eui, self._batch.join_eui)
+        return identity, self._vault.keep_identity(identity, bytes.fromhex(mac))
+
+    def _enrol(self, job: journal.Job, seen: Seen) -> journal.Job:
+        """Make the node known to the network server, and its nonces forgotten if it has forgotten them."""
+        if self._network is None:
+            return self._journal.advance(job.dev_eui, "registered", network="")
+        if self._down is not None:
+            raise self._down
+        node = self._register.node(job.dev_eui)
+        if self._batch.exporting:
+            self._register.record("keys_exported", job.dev_eui, to=self._network.name)
+        try:
+            how = self._network.register(self._device(node), renew=job.renew)
+            if how != "created" and (seen.blank or node["nonces"] == "wiped"):
+                self._network.flush_dev_nonces(bytes.fromhex(job.dev_eui))
+                self._register.record("nonces_flushed", job.dev_eui, network=self._network.name)
+        except CommunodeError as error:
+            if error.code in ("registration.unreachable", "registration.unauthorised"):
+                self._down = error  # not asked again for every board, each time with its timeout
+            raise
+        with self._register.transaction():
+            changes = {"network": self._network.name, "nonces": "rising"}
+            self._register.change_node(job.dev_eui, "network", **changes)
+            return self._journal.advance(job.dev_eui, "registered", network=self._network.name, how=how)
+
+    def _device(self, node: dict[str, Any]) -> NetworkDevice:
+        identity = self._vault.identity(bytes.fromhex(node["dev_eui"]))
+        tags = {name: str(node[name] or "") for name in ("tenant", "site", "profile", "board", "batch")}
+        return NetworkDevice(identity.dev_eui, identity.join_eui, identity.app_key, node["name"], tags)
+
+    # --- after writing ------------------------------------------------------------------------------------
+
+    def _finish(self, mac: str, tell: Callable[[str], None]) -> None:
+        """Written, joined, labelled, done; returns early where nobody can tell whether the node joined."""
+        with self._lock:
+            job = self._journal.job_of(mac)
+            assert job is not None
+            if not job.has("written"):
+                self._journal.advance(job.dev_eui, "written")
+            if self._choices.build:
+                self._register.note_firmware(mac, str(self._choices.build.manifest["version"]))
+        if not job.has("joined"):
+            if self._network is None or not self._network.sees_joins:
+                return
+            tell("join")
+            dev_addr = self._wait_for_join(job.dev_eui)
+            with self._lock:
+                self._register.change_node(job.dev_eui, "join_seen", joined_at=now())
+                self._journal.advance(job.dev_eui, "joined", dev_addr=dev_addr)
+        with self._lock:
+            if not job.has("labelled"):
+                tell("label")
+                if self._batch.labels:
+                    write_label(self._batch.labels, self._label(job.dev_eui))
+                self._journal.advance(job.dev_eui, "labelled")
+            if not job.has("done"):
+                self._journal.advance(job.dev_eui, "done")
+
+    def _wait_for_join(self, dev_eui: str) -> str:
+        """The DevAddr under which the node has joined; ``registration.no_join`` when it did not in time."""
+        assert self._network is not None
+        ends_at = time.monotonic() + self._batch.join_timeout_s
+        while True:
+            with self._lock:
+                dev_addr = self._network.joined(bytes.fromhex(dev_eui))
+            if dev_addr is not None:
+                return dev_addr
+            if time.monotonic() > ends_at:
+                seconds = self._batch.join_timeout_s
+                raise CommunodeError(
+                    "registration.no_join", dev_eui=dev_eui, network=self._network.name, seconds=seconds
+                )
+            time.sleep(POLL_S)
+
+    def _label(self, dev_eui: str) -> Label:
+        node = self._register.node(dev_eui)
+        place = " / ".join(filter(None, (node["tenant"], node["site"])))
+        return Label(
+            dev_eui=dev_eui,
+            join_eui=node["join_eui"],
+            name=node["name"],
+            detail=f"{node['profile']} \u00b7 {node['board']}",
+            place=place,
+            serial=node["serial"] or "",
+            profile_id=self._batch.profile_id,
+        )
