@@ -192,6 +192,9 @@ def run_job(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
             seen["dev_eui"] = read_identity(esp, job["guard"] or job["look"])
             if job["guard"] and seen["dev_eui"] is not None:
                 raise Refused("provision.exists", dev_eui=seen["dev_eui"])
+        if job["blank"]:
+            where = job["blank"]
+            seen["blank"] = holds(esp, where["offset"], b"\xff" * where["size"])
         wanted = [*job["write"], *(ask(esp, job, seen) if job["ask"] else [])]
         for region in job["erase"]:
             emit(stage="erase", pct=0)

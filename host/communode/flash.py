@@ -47,6 +47,7 @@ class Seen:
     mac: str
     chip: str
     dev_eui: str | None = None
+    blank: bool | None = None  # whether the region is erased that the job asked about
 
 
 Decide = Callable[[Seen], Sequence[Region]]
@@ -66,6 +67,7 @@ class Job:
     attempts: int = 7
     guard: dict[str, int] | None = None  # a region that must not hold an identity
     look: dict[str, int] | None = None  # a region that may hold one, which is told
+    blank: dict[str, int] | None = None  # a region of which is told whether it is erased
     ask: bool = False  # whether to wait for a `Decide` before writing
     erase: list[dict[str, int]] = field(default_factory=list)
     write: list[dict[str, Any]] = field(default_factory=list)  # offset, data (base64)
