@@ -47,12 +47,6 @@ if TYPE_CHECKING:
 
         def readinto(self, into: bytearray) -> int: ...
 
-    class PulseInput:
-        """Handed in: a counter of a contact's closings that goes on in sleep."""
-
-        def start(self) -> None: ...
-        def count(self) -> "tuple[int, bool]": ...
-
     class OneWire:
         """Handed in: ``onewire.OneWire`` of the stock image."""
 
