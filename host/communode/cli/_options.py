@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from communode.report import Report
+    from communode.tray import Tray
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,16 +64,57 @@ def profile_option(required: bool = False, default: str | None = None) -> Callab
     )
 
 
-def port_option(multiple: bool = False) -> Callable[[_F], _F]:
+def port_option(multiple: bool = False, required: bool = True) -> Callable[[_F], _F]:
     """``--port``, once or several times."""
     return click.option(
         "--port",
         "ports" if multiple else "port",
         multiple=multiple,
-        required=True,
+        required=required,
         shell_complete=_complete_port,
         help="A serial port; repeat for several boards." if multiple else "The board's serial port.",
     )
+
+
+def tray_options(function: _F) -> _F:
+    """``--watch``, ``--ports-in`` and ``--count``: boards as they are plugged in. See `on_bench`."""
+    options = (
+        click.option("--watch", is_flag=True, help="Take every board that is or gets plugged in."),
+        click.option(
+            "--ports-in",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="With --watch: only ports with a link in this folder, say /dev/serial/by-path.",
+        ),
+        click.option(
+            "--count", type=click.IntRange(min=1), help="With --watch: stop after so many good boards."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def on_bench(
+    tray: Tray, ports: tuple[str, ...], watch: bool, ports_in: Path | None, count: int | None, report: Report
+) -> int:
+    """Run a tray as the options of `tray_options` say; the exit status."""
+    from communode.link.sources import FolderPorts, SystemPorts
+    from communode.messages import text
+
+    if not watch:
+        outcomes = tray.run(ports)
+        return 1 if any(outcome.error for outcome in outcomes) else 0
+    report.note(text("tray.watching"))
+    outcomes = tray.watch(FolderPorts(ports_in) if ports_in else SystemPorts(), count=count)
+    return 1 if any(outcome.error for outcome in outcomes) else 0
+
+
+def check_bench(ports: tuple[str, ...], watch: bool, ports_in: Path | None, count: int | None) -> None:
+    """`click.UsageError` unless there is either a list of ports or a bench to watch."""
+    if bool(ports) == watch:
+        raise click.UsageError("Give either --port, once or several times, or --watch.")
+    if not watch and (ports_in is not None or count is not None):
+        raise click.UsageError("--ports-in and --count go with --watch.")
 
 
 def body_option(function: _F) -> _F:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,14 @@ from communode.messages import text
 from communode.report import Report
 
 Listener = Callable[[dict[str, Any]], None]
+_COLUMNS = ("port", "chip", "mac", "stage", "speed", "verdict")
+_BAR = 12
+_ROWS_KEPT = 200  # a bench that watches for days shows the newest
 
 
 @contextmanager
-def watch(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
-    """A listener for `communode.flash.run_jobs`; says the verdicts, and a summary when there are several."""
+def watch(report: Report) -> Iterator[Listener]:
+    """A listener for `communode.flash` and `communode.tray`: shows stages, says verdicts, and sums up."""
     began = time.monotonic()
     verdicts: list[str] = []
 
@@ -30,7 +33,7 @@ def watch(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
             report.note(text("flash.good", port=event["port"], mac=event["mac"], seconds=seconds))
 
     shown = _live if sys.stderr.isatty() and not report.as_json else _lines
-    with shown(report, ports) as show:
+    with shown(report) as show:
 
         def listen(event: dict[str, Any]) -> None:
             report.event(**event)
@@ -39,12 +42,12 @@ def watch(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
                 finish(event)
 
         yield listen
-    if len(ports) > 1:
-        report.note(text("flash.summary", good=verdicts.count("good"), total=len(ports)))
+    if len(verdicts) > 1:
+        report.note(text("flash.summary", good=verdicts.count("good"), total=len(verdicts)))
 
 
 @contextmanager
-def _lines(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
+def _lines(report: Report) -> Iterator[Listener]:
     """One line a stage, for logs."""
     stages: dict[str, str] = {}
 
@@ -57,28 +60,40 @@ def _lines(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
     yield show
 
 
-@contextmanager
-def _live(report: Report, ports: Sequence[str]) -> Iterator[Listener]:
-    """One bar a board."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def cells(event: dict[str, Any]) -> tuple[str, ...]:
+    """One row of the table, in the order of the columns."""
+    stage = text(f"flash.stage.{event['stage']}")
+    if not event["verdict"] and 0 < event["pct"] <= 100:
+        filled = _BAR * event["pct"] // 100
+        stage = f"{stage} {'#' * filled}{'.' * (_BAR - filled)} {event['pct']} %"
+    speed = f"{event['speed_bps'] // 1000} kbit/s" if event["speed_bps"] else ""
+    verdict = text(f"tray.verdict.{event['verdict']}") if event["verdict"] else ""
+    return (event["port"], event["chip"] or "", event["mac"] or "", stage, speed, verdict)
 
-    columns = (
-        TextColumn("{task.fields[port]}"),
-        TextColumn("{task.fields[mac]}"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks = {port: progress.add_task("", total=100, port=port, mac="") for port in ports}
+
+@contextmanager
+def _live(report: Report) -> Iterator[Listener]:
+    """A table that is drawn anew as boards go on."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    rows: dict[str, dict[str, Any]] = {}
+
+    def table() -> Table:
+        drawn = Table(*(text(f"tray.column.{name}") for name in _COLUMNS), box=None, pad_edge=False)
+        styles = {"good": "green", "failed": "red"}
+        for event in list(rows.values())[-_ROWS_KEPT:]:
+            drawn.add_row(*cells(event), style=styles.get(event["verdict"], ""))
+        return drawn
+
+    console = Console(stderr=True)
+    with Live(get_renderable=table, console=console, refresh_per_second=8, transient=True):
 
         def show(event: dict[str, Any]) -> None:
-            progress.update(
-                tasks[event["port"]],
-                completed=event["pct"],
-                description=text(f"flash.stage.{event['stage']}"),
-                mac=event["mac"] or "",
-            )
+            before = rows.get(event["port"], {})
+            rows[event["port"]] = event | {"speed_bps": event["speed_bps"] or before.get("speed_bps")}
 
         yield show
+    if rows:
+        console.print(table())

@@ -49,7 +49,7 @@ def deploy(
     wanted, plan = load_board(board), load_profile(profile)
     if via == "image":
         made = build(wanted, plan, body=body, region=region)
-        with watch(report, [port]) as listener:
+        with watch(report) as listener:
             (outcome,) = run_jobs([job_for(made, port, regions=["vfs"])], board, listener)
         return 1 if outcome.error else 0
     files = app_files(wanted, plan, region, wanted.arch if body == "device" else VIRTUAL_ARCH)

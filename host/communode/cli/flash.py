@@ -10,10 +10,13 @@ import click
 from communode.cli._options import (
     board_option,
     body_option,
+    check_bench,
     json_option,
     micropython_option,
+    on_bench,
     port_option,
     profile_option,
+    tray_options,
 )
 from communode.report import Report
 
@@ -21,7 +24,8 @@ from communode.report import Report
 @click.command()
 @board_option()
 @profile_option(default="air")
-@port_option(multiple=True)
+@port_option(multiple=True, required=False)
+@tray_options
 @body_option
 @click.option(
     "--image",
@@ -30,43 +34,46 @@ from communode.report import Report
 )
 @micropython_option
 @click.option("--factory", is_flag=True, help="Also erase identity, MAC state and records.")
+@click.option(
+    "--batch-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for one record a board and a log of verdicts.",
+)
 @json_option
 def flash(
     board: str,
     profile: str,
     ports: tuple[str, ...],
+    watch: bool,
+    ports_in: Path | None,
+    count: int | None,
     body: str,
     image: Path | None,
     micropython: Path | None,
     factory: bool,
+    batch_dir: Path | None,
     as_json: bool,
 ) -> int:
     """Write the image to one or many boards at once, and verify it.
 
-    Identity, MAC state and records stay as they are, unless --factory is given.
+    What a board holds already is not written again. Identity, MAC state and records stay as they are, unless
+    --factory is given.
 
     \b
     Example: communode flash --board lilygo_t3_v1_6_1 --profile air --port /dev/ttyUSB0
     Example: communode flash --board heltec_ht_ct62 --profile bin --port /dev/ttyUSB0 --port /dev/ttyUSB1
+    Example: communode flash --board heltec_ht_ct62 --profile bin --watch --batch-dir batch7
     """
-    from communode.boards import load_board
-    from communode.build import build, read_build
-    from communode.cli._table import watch
-    from communode.errors import CommunodeError
-    from communode.flash import check_ports, job_for, run_jobs
-    from communode.profiles import load_profile
+    from communode.batch_folder import BatchFolder
+    from communode.cli._image import image_for
+    from communode.cli._table import watch as show
+    from communode.flash import check_ports
+    from communode.tray import Tray
 
+    check_bench(ports, watch, ports_in, count)
     check_ports(ports)
-    wanted = load_board(board)
-    if image is not None:
-        made = read_build(image)
-        found = made.manifest["board"]
-        if found != wanted.name:
-            raise CommunodeError(
-                "flash.other_board", usage=True, folder=image, found=found, expected=wanted.name
-            )
-    else:
-        made = build(wanted, load_profile(profile), body=body, micropython=micropython)
-    with watch(Report(as_json), ports) as listener:
-        outcomes = run_jobs([job_for(made, port, factory=factory) for port in ports], board, listener)
-    return 1 if any(outcome.error for outcome in outcomes) else 0
+    made = image_for(board, profile, body, image, micropython)
+    report = Report(as_json)
+    with show(report) as listener:
+        tray = Tray(made, BatchFolder(batch_dir), listener, factory=factory)
+        return on_bench(tray, ports, watch, ports_in, count, report)

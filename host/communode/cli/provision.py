@@ -39,7 +39,7 @@ def provision(
     wanted, eui = load_board(board), parse_eui(join_eui)
     keys_file = KeysFile(out) if out else None
     report = Report(as_json)
-    with watch(report, ports) as listener:
+    with watch(report) as listener:
         done = provision_ports(
             ports, wanted, join_eui=eui, replace=replace, keys_file=keys_file, listener=listener
         )

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""``communode tray``: from bare boards to labelled nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from communode.cli._options import (
+    board_option,
+    body_option,
+    check_bench,
+    json_option,
+    micropython_option,
+    on_bench,
+    port_option,
+    profile_option,
+    tray_options,
+)
+from communode.report import Report
+
+if TYPE_CHECKING:
+    from communode.network.registration import NetworkServer
+    from communode.vault import Vault
+
+
+@click.command()
+@board_option()
+@profile_option(default="air")
+@port_option(multiple=True, required=False)
+@tray_options
+@body_option
+@click.option(
+    "--batch-dir",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the batch: records, log, labels, vault.",
+)
+@click.option(
+    "--image", type=click.Path(path_type=Path, file_okay=False), help="A folder of `communode build`."
+)
+@micropython_option
+@click.option("--join-eui", default="0" * 16, show_default=True, help="JoinEUI, 16 hex digits.")
+@click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), help="Vault for the keys.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path, dir_okay=False), help="Opens the vault.")
+@click.option("--age-identity", type=click.Path(path_type=Path, dir_okay=False), help="Opens the vault.")
+@click.option(
+    "--gateways", metavar="HOST:PORT", help="Hear nodes join through gateways that send here (UDP)."
+)
+@click.option("--join-within", type=click.IntRange(1), default=120, show_default=True, help="Seconds.")
+@click.option("--no-labels", is_flag=True, help="Print no labels.")
+@click.option("--replace", is_flag=True, help="Give new identities to boards that hold one of elsewhere.")
+@json_option
+def tray(
+    board: str,
+    profile: str,
+    ports: tuple[str, ...],
+    watch: bool,
+    ports_in: Path | None,
+    count: int | None,
+    body: str,
+    batch_dir: Path,
+    image: Path | None,
+    micropython: Path | None,
+    join_eui: str,
+    vault: Path | None,
+    passphrase_file: Path | None,
+    age_identity: Path | None,
+    gateways: str | None,
+    join_within: int,
+    no_labels: bool,
+    replace: bool,
+    as_json: bool,
+) -> int:
+    """Make nodes of a tray of boards: flash, identity, join, label, all at once.
+
+    Run it again with the same --batch-dir after a failure: only what is missing is done. Keys go into a vault
+    (in the batch folder unless --vault names one), never to the screen.
+
+    \b
+    Example: communode tray --board heltec_ht_ct62 --profile bin --watch --batch-dir batch7
+    Example: communode tray --board virtual --port /dev/ttyUSB0 --batch-dir b --gateways 192.168.1.10:1700
+    """
+    from communode.batch_folder import BatchFolder
+    from communode.cli._image import image_for
+    from communode.cli._table import watch as show
+    from communode.flash import check_ports
+    from communode.identity import parse_eui
+    from communode.messages import text
+    from communode.tray import Provisioning, Tray, sheet_labeller
+
+    check_bench(ports, watch, ports_in, count)
+    check_ports(ports)
+    eui = parse_eui(join_eui)
+    made = image_for(board, profile, body, image, micropython)
+    report = Report(as_json)
+    records = BatchFolder(batch_dir)
+    with ExitStack() as stack:
+        opened = stack.enter_context(_open_vault(vault or batch_dir / "vault", passphrase_file, age_identity))
+        network = stack.enter_context(_bench_server(gateways, batch_dir)) if gateways else None
+        labels = batch_dir / "labels"
+        plan = Provisioning(
+            opened,
+            join_eui=eui,
+            network=network,
+            join_within_s=join_within,
+            label=None if no_labels else sheet_labeller(labels, batch_dir.resolve().name),
+            replace=replace,
+        )
+        with show(report) as listener:
+            bench = Tray(made, records, listener, provisioning=plan)
+            status = on_bench(bench, ports, watch, ports_in, count, report)
+    sheet = labels / f"{batch_dir.resolve().name}.pdf"
+    if sheet.exists():
+        report.note(text("tray.labels", file=sheet))
+    return status
+
+
+@contextmanager
+def _open_vault(path: Path, passphrase_file: Path | None, age_identity: Path | None) -> Iterator[Vault]:
+    """The vault at ``path``, made if there is none; a person at a terminal is asked for its passphrase."""
+    import sys
+
+    from communode.vault import Vault
+    from communode.vault_locks import default_lock, ways
+
+    def ask() -> str:
+        fresh = not path.exists()
+        answer: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=fresh, err=True)
+        return answer
+
+    person = ask if sys.stdin.isatty() else None
+    if path.exists():
+        opened = Vault.open(path, ways(passphrase_file, age_identity, person))
+    else:
+        opened = Vault.create(path, default_lock(passphrase_file, age_identity, person))
+    with opened:
+        yield opened
+
+
+@contextmanager
+def _bench_server(address: str, folder: Path) -> Iterator[NetworkServer]:
+    """A bench server for gateways at ``address`` while the tray is worked on."""
+    from communode.lns.bench import parse_address
+    from communode.lns.server import ServerThread
+    from communode.lns.store import Store
+    from communode.network.bench import BenchServer
+
+    path = folder / "bench-server.sqlite"
+    store = Store(path)
+    network = BenchServer(path)
+    server = ServerThread(store, bind=parse_address(address), dedup_ms=200)
+    server.start()
+    try:
+        yield network
+    finally:
+        server.stop()
+        network.close()
+        store.close()
