@@ -53,6 +53,36 @@ def test_every_profile_lives_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert least <= value <= high + tolerance(quantity, high, driver) + step, (*said, low, high)
 
 
+def live_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: dict[str, str]
+) -> dict[str, list[str]]:
+    """Qualities of each quantity of the profile bin_laser, in the order of the records."""
+    usual = town_module.BoardSettings
+    monkeypatch.setattr(town_module, "KINDS", [("virtual", "bin_laser")])
+    monkeypatch.setattr(town_module, "BoardSettings", lambda **given: usual(faults=faults, **given))
+    town = Town(TownSettings(out=tmp_path, nodes=1, hours=1.0, seed=3), lambda name, values: None)
+    town.prepare()
+    town.live()
+    found: dict[str, list[str]] = {}
+    for row in sorted(town.readings.rows(town.nodes[0].dev_eui), key=lambda row: row[0]):
+        found.setdefault(row[2], []).append(row[5])
+    return found
+
+
+def test_the_firmware_frees_its_bus_and_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = live_an_hour(tmp_path, monkeypatch, {"sht4x": "stuck_sda"})
+    assert len(found["distance"]) >= 6
+    assert {quality for qualities in found.values() for quality in qualities} == {"good"}
+
+
+def test_a_dead_sensor_leaves_the_others_of_its_node_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = live_an_hour(tmp_path, monkeypatch, {"lis3dh": "nack"})
+    assert set(found["tilt"]) == {"absent"}
+    assert all(set(found[name]) == {"good"} for name in found if name != "tilt")
+
+
 def test_a_board_without_the_bus_is_named() -> None:
     from communode.build import build
     from communode.errors import CommunodeError
