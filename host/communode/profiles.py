@@ -24,6 +24,12 @@ from communode.resources import profiles_folder
 __all__ = ["DRIVERS", "DriverFacts", "Profile", "Sensor", "load_profile", "profile_names"]
 
 _INTERVAL_FLOOR_S = 10
+# Keys of the whole node: usual value, lowest, highest.
+_OPTIONS: dict[str, tuple[int, int, int]] = {
+    "stays_awake": (False, 0, 1),  # light sleep between samplings: for mains supply, and for tests
+    "utc_offset_s": (3600, -43_200, 50_400),  # of local time in winter; nights are local (leak)
+    "summer_time": (True, 0, 1),  # by the rule of the European Union
+}
 _CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
 
 
@@ -63,6 +69,7 @@ class Profile:
     interval_s: int
     sensors: tuple[Sensor, ...]
     alarms: tuple[AlarmRow, ...] = ()
+    options: dict[str, int] = field(default_factory=dict)  # of `_OPTIONS`, where not the usual
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -97,6 +104,7 @@ class Profile:
             "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
             "alarms": tuple(alarm.as_tuple() for alarm in self.alarms),
             "calibrations": tuple(data for sensor in self.sensors for data in sensor.calibrations),
+            **self.options,
         }
 
 
@@ -146,7 +154,7 @@ class _Judge:
         return value
 
     def profile(self, name: str, table: dict[str, Any]) -> Profile:
-        self._keys(table, "", {"id", "interval_s", "sensor"}, {"alarm"})
+        self._keys(table, "", {"id", "interval_s", "sensor"}, {"alarm", *_OPTIONS})
         entries = table["sensor"]
         if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
             raise self._refuse("value_wrong", "sensor", value=entries, expected="[[sensor]]")
@@ -157,6 +165,7 @@ class _Judge:
             self._integer(table["interval_s"], "interval_s", _INTERVAL_FLOOR_S, 86_400),
             sensors,
             read_alarms(self._path, table.get("alarm", []), [q for s in sensors for q in s.quantities]),
+            self._options(table),
         )
         for quantity in profile.quantities:
             if profile.quantities.count(quantity) > 1:
@@ -169,6 +178,19 @@ class _Judge:
             )
         self._together(profile)
         return profile
+
+    def _options(self, table: dict[str, Any]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for key, (usual, low, high) in _OPTIONS.items():
+            value = table.get(key, usual)
+            if isinstance(usual, bool):
+                if not isinstance(value, bool):
+                    raise self._refuse("value_wrong", key, value=value, expected="true, false")
+            else:
+                self._integer(value, key, low, high)
+            if value != usual:
+                found[key] = value
+        return found
 
     def _together(self, profile: Profile) -> None:
         """What each sensor alone is free to do, and all of them together are not."""

@@ -20,12 +20,21 @@ def perform(config, cycle) -> None:  # type: ignore[no-untyped-def]
     if SELF_TEST in config.actions:
         config.finish_self_test(self_test(cycle))
     if REJOIN in config.actions:
-        sender.runner.mac.session.lost = True  # the next join takes its place
-        config.finish(REJOIN)
+        _rejoin(config, cycle, sender)
     if REBOOT in config.actions:
         config.finish(REBOOT)
         cycle.save()
         cycle.node.reset()
+
+
+def _rejoin(config, cycle, sender) -> None:  # type: ignore[no-untyped-def]
+    session = sender.runner.mac.session
+    dev_nonce = session.dev_nonce
+    session.lost = True  # until the join takes its place
+    cycle.memory.retry_ms = 0
+    sender.join(cycle.clock.now_ms())
+    if session.dev_nonce != dev_nonce:  # it was committed, and with it that the session is lost
+        config.finish(REJOIN)
 
 
 def self_test(cycle) -> int:  # type: ignore[no-untyped-def]

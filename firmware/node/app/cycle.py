@@ -5,6 +5,7 @@
 # taken is in the journal before anything is sent; what went wrong ends in a hard reset, after which flash is
 # the truth.
 
+import gc
 import sys
 
 from micropython import const
@@ -50,8 +51,10 @@ class Cycle:
         if self.fresh:
             self.memory.first_id = self.journal.next_id
             self.memory.due_ms = now_ms
-        self.reporter = Reporter(node, self.state, self.keeper)
+        self.reporter = Reporter(node, self.state, self.keeper, self.journal.generation)
         self.sense_ms = 0
+        self.windows = 0  # receive windows that are in the account of charge
+        self.boots = 1  # starts that are not
         self.sensors: list | None = None
         self.sender: Sender | None = None
 
@@ -61,16 +64,24 @@ class Cycle:
             runner = self.node.make_runner(self.state)
             self.sender = Sender(runner, self.journal, self.delivery, self.keeper, self.node.profile["id"])
             self.sender.on_settled = self._keep_delivery
+            self.sender.on_heard = self.reporter.heard
             self.sender.on_downlink = self.reporter.take
+            self.sender.on_jump = self._note_jump
+            self.sender.wants_downlink = self.reporter.wants_downlink
         return self.sender
 
     def _keep_delivery(self) -> None:
         self.state.commit(STATE_DELIVERY, self.delivery.to_bytes())
 
+    def _note_jump(self) -> None:
+        self.reporter.note(codes.CLOCK_JUMP)
+
     def run(self) -> int:
         """Do all that is due; return how long to sleep in ms."""
         begun_ms = self.clock.now_ms()
         self.memory.wakings += 1
+        self.sense_ms = 0
+        self.reporter.begin_waking()
         battery_mv = self.node.read_battery_mv()
         factor = interval_factor(battery_mv)
         sends = may_transmit(battery_mv)
@@ -79,7 +90,8 @@ class Cycle:
         if self.fresh and sends:
             self.make_sender().join(self.clock.now_ms())  # the first record is worth more with a time
             self.fresh = False
-        if self.clock.now_ms() >= self.memory.due_ms:
+        now_ms = self.clock.now_ms()
+        if now_ms >= self.memory.due_ms or (factor and self.reporter.wants_reading(now_ms)):
             self.take_record(factor)
         self.watchdog.progress("sample")
         if sends:
@@ -97,12 +109,9 @@ class Cycle:
         if not sender.join(self.clock.now_ms()):
             reporter.note(codes.JOIN_FAILED)
             return
-        received = sender.runner.received
         reporter.tell_urgent(sender)
         sender.send(self.clock)
         reporter.tell_rest(sender)
-        if sender.runner.received != received:
-            reporter.heard()
         reporter.tally.note_lateness(sender.runner.late_max_us)
 
     def account(self, begun_ms: int, wait_ms: int) -> None:
@@ -112,9 +121,10 @@ class Cycle:
         awake_ms = self.clock.now_ms() - begun_ms
         sender = self.sender
         airtime_ms = sender.airtime_ms if sender else 0
-        windows = sender.runner.windows if sender else 0
+        windows = sender.runner.windows - self.windows if sender else 0
         napped_ms = self.node.napped_ms()
-        budget.add(BOOT, BOOT_MS, active_ua)
+        budget.add(BOOT, BOOT_MS * self.boots, active_ua)
+        self.boots = 0
         budget.add(SENSE, self.sense_ms, currents["light_sleep"] if self.node.may_nap else active_ua)
         budget.add(COMPUTE, awake_ms - self.sense_ms - napped_ms, active_ua)
         budget.add(TX, airtime_ms, TX_UA)
@@ -124,6 +134,7 @@ class Cycle:
         if sender:
             self.reporter.tally.note_airtime(airtime_ms * 1000)
             sender.airtime_ms = 0
+            self.windows = sender.runner.windows
 
     def wait_ms(self, sends: bool) -> int:
         """Time to the next thing that is due."""
@@ -150,7 +161,9 @@ class Cycle:
             )
             print("record", record_id, time_s, readings)
             self.reporter.judge(readings, time_s)
-        self.memory.due_ms = next_due_ms(self.memory.due_ms, self.clock.now_ms(), interval_ms * (factor or 6))
+        now_ms = self.clock.now_ms()
+        if now_ms >= self.memory.due_ms:  # a sampling between two of the plan leaves the plan as it is
+            self.memory.due_ms = next_due_ms(self.memory.due_ms, now_ms, interval_ms * (factor or 6))
 
     def sample(self) -> dict:
         """{quantity: (value, quality)} of all sensors."""
@@ -200,8 +213,24 @@ def run(node) -> None:  # type: ignore[no-untyped-def]
             live(node, node.start_watchdog(WATCHDOG_MS))
         _live(node)
     except Exception as error:
-        sys.print_exception(error)  # type: ignore[attr-defined]
-        node.reset()
+        try:
+            gc.collect()
+            sys.print_exception(error)  # type: ignore[attr-defined]
+            _note_end(node, codes.MEMORY_ERROR if isinstance(error, MemoryError) else codes.PANIC)
+        finally:
+            node.reset()
+
+
+def _note_end(node, code: int) -> None:  # type: ignore[no-untyped-def]
+    # Into RTC memory, which survives the reset; for the daily status.
+    from ..storage.events import Events
+    from .reporter import RTC_EVENTS
+
+    events = Events()
+    events.load(node.retained.sections.get(RTC_EVENTS))
+    events.note(code, 0, 0)
+    node.retained.sections[RTC_EVENTS] = events.to_bytes()
+    node.retained.save()
 
 
 def _hold_window(node) -> str:  # type: ignore[no-untyped-def]
@@ -230,6 +259,7 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
         brake.failed()
         cycle.state.commit(STATE_BRAKE, brake.to_bytes())
         if wait_ms:
+            cycle.reporter.note(codes.BOOT_LOOP, brake.failures)
             print("too many failed starts: trying again in", wait_ms, "ms")
             cycle.save()  # the hints that a waking from deep sleep believes
             node.sleep_deep(wait_ms)

@@ -34,24 +34,23 @@ _WATCHDOG_RESET = const(3)
 class Reporter:
     """Built at each waking around the same state log and retained memory as the cycle."""
 
-    def __init__(self, node, state, keeper) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, node, state, keeper, generation: int) -> None:  # type: ignore[no-untyped-def]
+        """`generation` is the journal's: occurrences of alarms are counted with it."""
         self.node = node
         self.state = state
         self.keeper = keeper
+        self.generation = generation
         self.config = None
+        self.alarms: Alarms | None = None
+        self._rows: tuple = ()
         sections = node.retained.sections
         now_ms = node.clock.now_ms()
-        if state.load(STATE_CONFIG) is not None:
-            self._open_config().begin_waking()
-        rows = tuple(self.setting("alarms"))
-        self.alarms = Alarms(rows) if rows else None
-        if self.alarms is not None:
-            kept = sections.get(RTC_ALARMS) if node.is_wake else None
-            self.alarms.load(kept or state.load(STATE_ALARMS), now_ms, kept is not None)
-            self.watches = Watches(rows)
-            self.watches.load(sections.get(RTC_WATCHES), node.is_wake)
         self.events = Events()
         self.events.load(sections.get(RTC_EVENTS) or state.load(STATE_EVENTS))
+        if state.load(STATE_CONFIG) is not None:
+            self._open_config()
+        kept = sections.get(RTC_ALARMS) if node.is_wake else None
+        self._set_alarms(kept or state.load(STATE_ALARMS), sections.get(RTC_WATCHES), kept is not None)
         self.budget = Budget(sections.get(RTC_BUDGET))
         self.tally = Tally(now_ms)
         kept = sections.get(RTC_TALLY)
@@ -63,6 +62,32 @@ class Reporter:
                 self.note(codes.WATCHDOG)
 
     # --- settings ---
+
+    def begin_waking(self) -> None:
+        """Before anything is done: a trial counts a waking, and what was set since comes into force."""
+        if self.config is None:
+            return
+        counter, tried = self.config.counter, self.config.on_trial
+        self.config.begin_waking()
+        if tried and not self.config.on_trial:
+            self.note(codes.CONFIG_REVERTED, counter & 0xFF)
+        if tuple(self.setting("alarms")) != self._rows:
+            now_ms = self.node.clock.now_ms()
+            kept = self.alarms.to_bytes(now_ms) if self.alarms else self.state.load(STATE_ALARMS)
+            self._set_alarms(kept, self.watches.to_bytes() if self.alarms else None, self.alarms is not None)
+
+    def _set_alarms(self, kept: "bytes | None", watched: "bytes | None", slept: bool) -> None:
+        # Alarms as the settings have them, standing where `kept` says.
+        self._rows = tuple(self.setting("alarms"))
+        self.alarms = Alarms(self._rows) if self._rows else None
+        if self.alarms is not None:
+            self.alarms.load(kept, self.node.clock.now_ms(), slept)
+            self.watches = Watches(self._rows)
+            self.watches.load(watched, slept)
+
+    def wants_downlink(self) -> bool:
+        """Whether any answer of the network would be worth asking for."""
+        return self.config is not None and bool(self.config.wants_downlink)
 
     def _open_config(self):  # type: ignore[no-untyped-def]
         if self.config is None:
@@ -102,10 +127,20 @@ class Reporter:
                 self.note(codes.SENSOR_FAULT, code)
         if self.alarms is None:
             return
-        local_s = time_s if self.keeper.known else None
+        local_s = self._local_s(time_s) if self.keeper.known else None
         changed = self.alarms.evaluate(readings, now_ms, self.watches.feed(readings, now_ms // 1000, local_s))
         if changed:
             self.keep_alarms()
+
+    def _local_s(self, time_s: int) -> int:
+        from .daylight import local_s
+
+        profile = self.node.profile
+        return local_s(time_s, profile.get("utc_offset_s", 3600), profile.get("summer_time", True))
+
+    def wants_reading(self, now_ms: int) -> bool:
+        """Whether a sampling now would raise an alarm whose hold-off has passed."""
+        return self.alarms is not None and self.alarms.wants_reading(now_ms)
 
     def keep_alarms(self) -> None:
         """Alarms to flash."""
@@ -190,9 +225,12 @@ class Reporter:
 
     def _acknowledge(self, payload: bytes) -> None:
         try:
-            _, alarms = alarm_codec.decode_acknowledgement(payload)
+            generation, alarms = alarm_codec.decode_acknowledgement(payload)
         except ValueError as error:
             print("downlink ignored:", error)
+            return
+        if generation != self.generation:
+            print("downlink ignored: of another journal")
             return
         now_ms = self.node.clock.now_ms()
         known = [self.alarms.acknowledge(kind, code, number, now_ms) for kind, code, number in alarms]

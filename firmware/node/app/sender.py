@@ -15,8 +15,10 @@ _LEAST_RETRY_MS = const(1000)
 class Sender:
     """Sends from `journal` over `runner`, minding `delivery` and the time of `keeper`.
 
-    `on_downlink(f_port, payload)` gets what is not ours; `on_settled()` is called when an answer changed the
-    delivery state, which is then worth a write to flash.
+    `on_heard()` is called for every downlink, before its payload is looked at; `on_downlink(f_port, payload)`
+    gets what is not ours; `on_settled()` is called when an answer changed the delivery state, which is then
+    worth a write to flash; `on_jump()` when the network's time is not where the node's drift can have brought
+    it. `wants_downlink()`: whether any answer is worth asking for.
     """
 
     def __init__(self, runner, journal, delivery, keeper, profile_id: int) -> None:  # type: ignore[no-untyped-def]
@@ -27,7 +29,10 @@ class Sender:
         self.profile_id = profile_id
         self.airtime_ms = 0
         self.on_downlink = _ignore
+        self.on_heard = _nothing
         self.on_settled = _nothing
+        self.on_jump = _nothing
+        self.wants_downlink = _no
 
     @property
     def joined(self) -> bool:
@@ -62,7 +67,8 @@ class Sender:
                 return
             # Once a waking: an answer speaks of what is older than the frame that asked, and later ones are.
             ask = not asked and delivery.wants_answer(self.journal.next_id) and delivery.may_ask(now_ms)
-            if ask or self.keeper.is_due(now_ms):
+            check = not asked and not ask and self.wants_downlink() and delivery.may_ask(now_ms)
+            if ask or check or self.keeper.is_due(now_ms):
                 mac.request_device_time()  # before asking for room: it takes one byte of it
             writer = self._compose(ask)
             payload = writer.to_bytes()
@@ -75,7 +81,7 @@ class Sender:
             self.take_outcome(outcome)
             if outcome.code != "sent":
                 return
-            if ask:
+            if ask or check:
                 asked = True
                 delivery.spend_answer()
             # A missing record does not fit behind a new one that is 18 hours or 256 ids younger, so a backlog
@@ -95,8 +101,11 @@ class Sender:
         self.delivery.spend_airtime(outcome.airtime_us)
         self.airtime_ms += outcome.airtime_us // 1000
         mac = self.runner.mac
+        if outcome.heard:
+            self.on_heard()
         if mac.device_time is not None:
-            self.keeper.synchronise(*mac.device_time)
+            if self.keeper.synchronise(*mac.device_time):
+                self.on_jump()
             mac.device_time = None
         for f_port, payload in outcome.downlinks:
             if f_port == downlink.F_PORT:
@@ -168,3 +177,7 @@ def _ignore(f_port: int, payload: bytes) -> None:
 
 def _nothing() -> None:
     pass
+
+
+def _no() -> bool:
+    return False

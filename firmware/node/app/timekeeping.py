@@ -18,6 +18,7 @@ RESYNC_MS = const(21600000)
 _UNKNOWN_PPM = const(1000)  # bound of the RC oscillator after the port's calibration
 _KNOWN_PPM = const(100)  # what is left of it after correction, by day and night
 _MOST_PPM = const(20000)  # a larger drift is a jump of the network's time
+_TOP_MS = (1 << 32) * 1000  # a record's time has 32 bits: until 2136
 _WORTH_MS = const(3600000)  # a shorter span says nothing about drift
 
 
@@ -36,17 +37,25 @@ class Timekeeper:
         """Whether it is time to ask the network again."""
         return not self.known or now_ms - self.memory.synced_ms > RESYNC_MS
 
-    def synchronise(self, gps_s: int, fraction: int, at_ms: int) -> None:
-        """The network's time at node time `at_ms`: GPS seconds and 1/256 s (TS001 5.11)."""
+    def synchronise(self, gps_s: int, fraction: int, at_ms: int) -> bool:
+        """The network's time at node time `at_ms`: GPS seconds and 1/256 s (TS001 5.11).
+
+        True when it is further from the node's than drift explains: one of the two has jumped.
+        """
+        jumped = False
         since_2000_ms = (gps_s - GPS_TO_2000_S - LEAP_SINCE_2000_S) * 1000 + fraction * 1000 // 256
         memory = self.memory
+        if not 0 < since_2000_ms < _TOP_MS:
+            return True  # no record could be stamped with it
         if self.known and at_ms - memory.synced_ms >= _WORTH_MS:
             error_ms = since_2000_ms - at_ms - memory.offset_ms
             drift_ppm = error_ms * 1000000 // (at_ms - memory.synced_ms)
-            if -_MOST_PPM < drift_ppm < _MOST_PPM:
+            jumped = not -_MOST_PPM < drift_ppm < _MOST_PPM
+            if not jumped:
                 memory.drift_ppm = drift_ppm
         memory.offset_ms = since_2000_ms - at_ms
         memory.synced_ms = at_ms
+        return jumped
 
     def at(self, node_ms: int) -> int:
         """Milliseconds since 2000 at node time `node_ms`."""
