@@ -24,6 +24,7 @@ MPY_CROSS = (
 
 _OPTIONAL_FOLDERS = ("drivers", "dsp", "lorawan/region")
 _RADIO_DRIVERS = {"sx1262": "radio/sx126x.py", "sx1276": "radio/sx127x.py"}
+_ELSEWHERE = ("lorawan/standalone.py", "radio/micropython_lib.py")  # not for our application
 
 
 def radio_driver(chip: str) -> str:
@@ -52,7 +53,9 @@ def select(root: Path, wanted: set[str]) -> list[str]:
 def _optional(path: str) -> bool:
     if path.endswith("__init__.py"):
         return False
-    return path in _RADIO_DRIVERS.values() or str(PurePosixPath(path).parent) in _OPTIONAL_FOLDERS
+    if path in _ELSEWHERE or path in _RADIO_DRIVERS.values():
+        return True
+    return str(PurePosixPath(path).parent) in _OPTIONAL_FOLDERS
 
 
 def _imports(root: Path, path: str, everything: set[str]) -> set[str]:
