@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from communode.identity import dev_eui_from_mac
 from communode.profiles import load_profile
 from laboratory import APP_KEY, JOIN_EUI, Laboratory, Reply, Script, write_flash
 from littlefs import LittleFS
+from running_board import RunningBoard, output
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 MAC = bytes.fromhex("0200c0000001")
@@ -89,3 +91,13 @@ def test_the_example_joins_sends_and_goes_on_after_a_power_cut(flash: Path, tmp_
         again.run(second_life)
     finally:
         again.close()
+
+
+def test_mpremote_installs_the_package_from_a_checkout(flash_copy: Callable[..., Path]) -> None:
+    with RunningBoard("virtual", "air", flash=flash_copy()) as running:
+        connect = ("mpremote", "connect", running.port)
+        output(*connect, "mip", "install", "--no-mpy", FIRMWARE / "node" / "package.json", limit_s=100)
+        told = output(
+            *connect, "exec", "from communode.lorawan import frame, region; print(frame.MAX_F_OPTS)"
+        )
+    assert told.strip() == "15"
