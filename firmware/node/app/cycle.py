@@ -28,6 +28,7 @@ _POLL_MS = const(50)
 _LONG_NAP_MS = const(1000)  # longer waits for a sensor are light sleep
 _SLICE_MS = const(60000)  # a node that stays awake feeds its watchdog this often
 _POWER_ON = const(1)
+_DAY_MS = const(86400000)
 
 DUTIES = ("sample", "send")
 
@@ -155,7 +156,6 @@ class Cycle:
             now_ms = self.clock.now_ms()
             self.sense_ms = now_ms - begun_ms
             time_s, flags = self.keeper.stamp(now_ms)
-            self.reporter.correct(readings, time_s // 86400)
             record_id = self.journal.append(
                 pack_record(time_s, flags, pack_values(node.quantities, readings))
             )
@@ -171,7 +171,10 @@ class Cycle:
         node.power(True)
         if self.sensors is None:
             self.sensors = node.make_sensors()
-        readings = take_sample(self.sensors, self.clock.now_ms, _difference, self.sleep_ms)
+        clock, keeper = self.clock, self.keeper
+        day = keeper.at(clock.now_ms()) // _DAY_MS if keeper.known else None
+        calibrations = self.reporter.calibrations()
+        readings = take_sample(self.sensors, clock.now_ms, _difference, self.sleep_ms, calibrations, day)
         node.power(False)
         return readings
 

@@ -100,16 +100,23 @@ class Reporter:
             return getattr(self.config.settings, name)
         return self.node.profile.get(name, ())
 
-    def correct(self, readings: dict, day: int) -> None:
-        """Apply the owner's calibrations to `readings`, in place."""
-        if self.config is None:
-            return
-        found = [(code, self.config.settings.calibration(code)) for code in list(readings)]
-        chosen = [(code, given) for code, given in found if given is not None]
-        if chosen:
-            from ..sampling.calibration import Calibration, apply
+    def calibrations(self) -> tuple:
+        """The profile's calibrations, and in the place of the same quantity those that the owner has sent."""
+        profiled = self.node.profile.get("calibrations", ())
+        if not profiled and self.config is None:
+            return ()
+        from ..sampling.calibration import Calibration, from_bytes
 
-            apply([Calibration(code, given[0], given[1]) for code, given in chosen], readings, day)
+        chosen = {}
+        for data in profiled:
+            calibration = from_bytes(data)
+            chosen[calibration.code] = calibration
+        if self.config is not None:
+            for code in self.node.quantities:
+                given = self.config.settings.calibration(code)
+                if given is not None:
+                    chosen[code] = Calibration(code, given[0], given[1])
+        return tuple(chosen.values())
 
     # --- noting ---
 
@@ -177,7 +184,8 @@ class Reporter:
                 and sender.exchange(COMMAND_PORT, answer).code == "sent"
             ):
                 self.config.answer_sent()
-        if self.tally.due(clock.now_ms()) and sender.delivery.may_send(clock.now_ms()):
+        now_ms = clock.now_ms()
+        if self.tally.due(now_ms) and sender.delivery.may_send(now_ms) and sender.delivery.may_ask(now_ms):
             self._tell_status(sender)
 
     def _tell_status(self, sender) -> None:  # type: ignore[no-untyped-def]
@@ -196,6 +204,8 @@ class Reporter:
         self.tally.prepare(status, now_ms, self.budget.charge_mc())
         payload, told = status_codec.encode(status, self.events.counts(), limit)
         outcome = sender.exchange(status_codec.F_PORT, payload, confirmed=True)
+        if outcome.code == "sent":
+            sender.delivery.spend_answer()
         if outcome.code == "sent" and outcome.acked:
             self.events.settle(told)
             self.tally.settle(now_ms)

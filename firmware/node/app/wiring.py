@@ -61,8 +61,9 @@ class Node:
         self.reset = sleep.reset
         self.start_watchdog = sleep.start_watchdog
         self.stays_awake = bool(self.profile.get("stays_awake"))
-        # A UART hears nothing in light sleep.
-        self.may_nap = not any(sensor["bus"].startswith("uart") for sensor in self.profile["sensors"])
+        # UART and I2S hear nothing in light sleep.
+        deaf = ("uart", "i2s")
+        self.may_nap = not any(sensor["bus"].startswith(deaf) for sensor in self.profile["sensors"])
         self._battery = None
         self.battery_mv: int | None = None
         self.free_heap = memory.free_heap
@@ -148,7 +149,8 @@ class Node:
                 settings = {"ratio_permille": self.board["battery"]["ratio_permille"]}
             else:
                 if name not in buses:
-                    buses[name] = bus.make_bus(self.board["buses"][name], name)
+                    gate = self.board["power"].get(sensor["power"]) if sensor["power"] else None
+                    buses[name] = bus.make_bus(self.board["buses"][name], name, gate)
                 handle = buses[name]
             sensors.append(_driver(sensor["driver"])(handle, self.clock.sleep_ms, **settings))
         return sensors
