@@ -54,6 +54,7 @@ check: $(READY) $(STUBS)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/device_types.py build/stubs
+	$(BIN)/python tools/check_budgets.py
 	$(BIN)/python -m pytest -q $(HOUSE)
 	$(BIN)/python tools/readme_blocks.py $(READMES)
 
