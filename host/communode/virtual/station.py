@@ -39,6 +39,8 @@ class Station:
         self._boot_held = boot_held  # the BOOT button is held down: every reset leads to the loader
         self.end = end
         self._kernel = kernel
+        self._service_us: int | None = None  # when `service` is to be called next
+        self._unplugged = False
         self._rom = RomLoader(
             board.flash, board.identity, end.write, on_run_app=self._run_app, line_rate=lambda: end.baud
         )
@@ -70,6 +72,7 @@ class Station:
 
     def close(self) -> None:
         """Unplug it."""
+        self._unplugged = True
         self.board.halt()
         self._drop_console()
         self._kernel.unwatch_file(self.end.fileno())
@@ -79,10 +82,23 @@ class Station:
         """Let the serial end move its bytes, and come back when it wants."""
         self.end.service()
         self._circuit.advance(time.monotonic())
-        for due in (self.end.due(), self._circuit.due()):
-            if due is not None:
-                wait_us = max(0, int((due - time.monotonic()) * 1e6))
-                self._kernel.call_at(self._kernel.now_us() + wait_us, self.service)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Have `service` called when the end or the reset circuit wants it, unless it will be."""
+        dues = [due for due in (self.end.due(), self._circuit.due()) if due is not None]
+        if not dues:
+            return
+        due_us = self._kernel.now_us() + max(0, int((min(dues) - time.monotonic()) * 1e6))
+        if self._service_us is None or due_us < self._service_us:
+            self._service_us = due_us
+            self._kernel.call_at(due_us, lambda: self._serve_at(due_us))
+
+    def _serve_at(self, due_us: int) -> None:
+        if self._service_us == due_us:  # else an earlier call was arranged meanwhile
+            self._service_us = None
+            if not self._unplugged:
+                self.service()
 
     # Resets
 
@@ -208,6 +224,7 @@ class Station:
                 return
             self._output += data
             self._flush_output()
+            self._arrange()  # a paced line passes on later what it was given now
 
     def _flush_output(self) -> None:
         """Pass the application's output on, with the banner of the image it stands for."""
