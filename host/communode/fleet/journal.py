@@ -95,6 +95,12 @@ class Journal:
         self._db.execute("UPDATE jobs SET renew=0 WHERE dev_eui=?", (dev_eui,))
         self._register.index(dev_eui)
 
+    def tell_joined(self, dev_eui: str) -> None:
+        """A person has seen the node join; nothing happens for one that is not waiting for that."""
+        job = self.job(dev_eui)
+        if job and job.step == "written":
+            self.advance(dev_eui, "joined", told=True)
+
     def start_again(self, dev_eui: str, reason: str) -> Job:
         """Register and write once more, because the board no longer holds what it was given."""
         with self._register.transaction():

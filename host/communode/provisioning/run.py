@@ -10,9 +10,10 @@ The way of a board, and why in this order:
 5. ``labelled``, 6. ``done``.
 
 A step is recorded once it is done and can be carried out again until then: an identity is drawn once (the
-vault has it), registering knows what is there, nvs is compared before it is written. So a run that was killed, or a
-board that failed, goes on where it stood. DevNonces are flushed at the network server only if the board's own
-memory of them is gone: its ``state`` partition is blank, or the register was told that it was erased.
+vault has it), registering knows what is there, nvs is compared before it is written. So a run that was
+killed, or a board that failed, goes on where it stood. DevNonces are flushed at the network server only if
+the board's own memory of them is gone: its ``state`` partition is blank, or the register was told that it was
+erased.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from communode.build import Build, Region
 from communode.errors import CommunodeError
@@ -32,10 +32,11 @@ from communode.fleet.journal import Journal
 from communode.fleet.register import NewNode, Register, now
 from communode.identity import Identity, dev_eui_from_mac, new_identity
 from communode.labels import Label, write_label, write_sheet
-from communode.network.registration import NetworkDevice, NetworkServer
+from communode.network.registration import NetworkServer
 from communode.nvs_image import make_image
 from communode.partitions import table_for
 from communode.provisioning.batch import Batch, Row
+from communode.provisioning.move import device_of, identity_of
 from communode.vault import Vault
 
 POLL_S = 1.0
@@ -67,7 +68,10 @@ class Provisioned:
 
 
 class BatchRun:
-    """One run over the boards of a batch that are plugged in. The register, the vault and the network server are handed in, and stay open."""
+    """One run over the boards of a batch that are plugged in.
+
+    The register, the vault and the network server are handed in, and stay open.
+    """
 
     def __init__(
         self,
@@ -159,7 +163,7 @@ class BatchRun:
                 job = self._enrol(job, seen)
             if job.has("written"):
                 return []
-            blobs = self._vault.identity(bytes.fromhex(job.dev_eui)).blobs()
+            blobs = identity_of(self._register.node(job.dev_eui), self._vault).blobs()
         nvs = next(item for item in table_for(self._batch.board.flash_size) if item.name == "nvs")
         return [Region("nvs", nvs.offset, make_image(blobs, nvs.size))]
 
@@ -252,7 +256,7 @@ class BatchRun:
         if self._batch.exporting:
             self._register.record("keys_exported", job.dev_eui, to=self._network.name)
         try:
-            how = self._network.register(self._device(node), renew=job.renew)
+            how = self._network.register(device_of(node, self._vault), renew=job.renew)
             if how != "created" and (seen.blank or node["nonces"] == "wiped"):
                 self._network.flush_dev_nonces(bytes.fromhex(job.dev_eui))
                 self._register.record("nonces_flushed", job.dev_eui, network=self._network.name)
@@ -264,11 +268,6 @@ class BatchRun:
             changes = {"network": self._network.name, "nonces": "rising"}
             self._register.change_node(job.dev_eui, "network", **changes)
             return self._journal.advance(job.dev_eui, "registered", network=self._network.name, how=how)
-
-    def _device(self, node: dict[str, Any]) -> NetworkDevice:
-        identity = self._vault.identity(bytes.fromhex(node["dev_eui"]))
-        tags = {name: str(node[name] or "") for name in ("tenant", "site", "profile", "board", "batch")}
-        return NetworkDevice(identity.dev_eui, identity.join_eui, identity.app_key, node["name"], tags)
 
     # --- after writing ------------------------------------------------------------------------------------
 
@@ -296,6 +295,8 @@ class BatchRun:
                     write_label(self._batch.labels, self._label(job.dev_eui))
                 self._journal.advance(job.dev_eui, "labelled")
             if not job.has("done"):
+                generation = self._register.node(job.dev_eui)["key_generation"]
+                self._vault.forget(job.dev_eui, before=generation)  # keys that were in use before
                 self._journal.advance(job.dev_eui, "done")
 
     def _wait_for_join(self, dev_eui: str) -> str:
