@@ -83,20 +83,6 @@ def test_adafruits_sht4x_driver_reads_the_model(sleeping: Bench, monkeypatch: py
     assert percent == pytest.approx(41, abs=3.5)
 
 
-def test_sensirions_sht4x_driver_reads_the_model(sleeping: Bench) -> None:
-    device_module = pytest.importorskip("sensirion_i2c_sht4x.device")
-    from sensirion_driver_adapters.i2c_adapter.i2c_channel import I2cChannel
-    from sensirion_i2c_driver import CrcCalculator, I2cConnection
-
-    crc = CrcCalculator(8, 0x31, 0xFF, 0x0)
-    chip = sleeping.chip("sht4x")
-    channel = I2cChannel(I2cConnection(Transceiver(sleeping, chip)), slave_address=0x44, crc=crc)
-    device = device_module.Sht4xDevice(channel)
-    temperature, humidity = device.measure_high_precision()
-    assert temperature.value == pytest.approx(21.5, abs=0.4)
-    assert humidity.value == pytest.approx(41, abs=3.5)
-
-
 def test_sensirions_sen5x_driver_reads_the_model(sleeping: Bench) -> None:
     sen5x = pytest.importorskip("sensirion_i2c_sen5x")
     from sensirion_i2c_driver import I2cConnection
