@@ -15,7 +15,6 @@ import sys
 
 import vfs
 
-
 # What is read is garbage once it is linked. It is collected in time, because what stays lies scattered among
 # it, and growing the table of names (qstrs) wants 8 KB in one piece.
 _COLLECT_BYTES = 16384
@@ -25,7 +24,7 @@ class Pack:
     """A file system for `vfs.mount`: only what importing needs."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 - it stays open as long as the node runs
+        self._file = open(path, "rb")  # it stays open as long as the node runs
         magic, length = struct.unpack("<4sI", self._file.read(8))
         if magic != b"NPK1":
             raise OSError(22)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The node's own account of charge: time by phase, multiplied by the board's currents. Pure.
 #
-# Nothing here is measured: times are the node's, currents are those of board.toml with their sources. Sensors are
-# apart. It also answers whether a wait is better spent awake, in light sleep or in deep sleep.
+# Nothing here is measured: times are the node's, currents are those of board.toml with their sources. Sensors
+# are apart. It also answers whether a wait is better spent awake, in light sleep or in deep sleep.
 
 import struct
 
@@ -53,5 +53,5 @@ def nap_saves(wait_ms: int, active_ua: int, light_ua: int) -> bool:
 
 
 def deep_sleep_saves(wait_ms: int, wake_mc_x1000: int, light_ua: int, deep_ua: int) -> bool:
-    """Whether deep sleep, with a waking that costs `wake_mc_x1000` microcoulombs, beats light sleep over `wait_ms`."""
+    """Whether deep sleep, with a waking that costs `wake_mc_x1000` microcoulombs, beats light sleep."""
     return wait_ms * (light_ua - deep_ua) // 1000 > wake_mc_x1000
