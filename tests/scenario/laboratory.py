@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import communode.build
+import pytest
 from communode.boards import load_board
 from communode.identity import Identity, dev_eui_from_mac
 from communode.node.lorawan import crypto
 from communode.node.radio.airtime import time_on_air_us
 from communode.node.radio.modem import LoraParameters
+from communode.node_files import compile_module
 from communode.nvs_image import make_image
 from communode.profiles import load_profile
+from communode.resources import node_folder
 from communode.virtual.air import Air
 from communode.virtual.board import BoardSettings, VirtualProcessorBoard
 from communode.virtual.flash import FlashFile
@@ -318,15 +321,27 @@ def echoed(payload: bytes) -> bytes:
     return b"\x08" + bytes(byte + 1 & 0xFF for byte in payload)
 
 
-def make_flash(path: Path, board_name: str = "virtual", patch: Any = None) -> Path:
-    """The flash of a node in laboratory mode: a build for the virtual body, and an identity."""
-    board, profile = load_board(board_name), load_profile("air")
+def make_flash(path: Path, defect: tuple[str, str, str] | None = None) -> Path:
+    """The flash of a node in laboratory mode: a build for the virtual body, and an identity.
+
+    ``defect`` (module below ``node``, text, other text) builds a node that is wrong, to see it found out.
+    """
+    board, profile = load_board("virtual"), load_profile("air")
     real = communode.build.app_files
-    patch.setattr(
-        communode.build, "app_files", lambda *arguments: {**real(*arguments), "main.py": LAB_MAIN.encode()}
-    )
-    made = communode.build.build(board, profile, body="virtual")
-    patch.undo()
+
+    def app_files(*arguments: Any) -> dict[str, bytes]:
+        files = {**real(*arguments), "main.py": LAB_MAIN.encode()}
+        if defect:
+            module, good, bad = defect
+            source = (node_folder() / module).read_text("utf-8")
+            assert good in source
+            wrong = source.replace(good, bad).encode()
+            files[f"node/{module[:-3]}.mpy"] = compile_module(wrong, f"node/{module}", arguments[3])
+        return files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(communode.build, "app_files", app_files)
+        made = communode.build.build(board, profile, body="virtual")
     write_flash(path, made, bytes.fromhex("0200c0000001"), APP_KEY)
     return path
 

@@ -18,8 +18,7 @@ MakeLaboratory = Callable[..., Laboratory]
 @pytest.fixture(scope="session")
 def laboratory_flash(tmp_path_factory: pytest.TempPathFactory, micropython: str) -> Path:
     """The flash of a node in laboratory mode."""
-    with pytest.MonkeyPatch.context() as patch:
-        return make_flash(tmp_path_factory.mktemp("laboratory") / "node.flash", patch=patch)
+    return make_flash(tmp_path_factory.mktemp("laboratory") / "node.flash")
 
 
 @pytest.fixture
