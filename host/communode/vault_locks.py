@@ -86,7 +86,7 @@ class KeyringLock:
 
     @staticmethod
     def _call(method: str, *values: str) -> Any:
-        keyring = _optional("keyring", "keyring")
+        keyring = _optional("keyring", "vault")
         try:
             return getattr(keyring, method)(*values)
         except keyring.errors.KeyringError as error:
@@ -111,7 +111,7 @@ class AgeLock:
         self._file = identity_file
 
     def _identity(self) -> Any:
-        x25519 = _optional("pyrage", "age").x25519
+        x25519 = _optional("pyrage", "vault").x25519
         lines = read_private(self._file).splitlines()
         found = [line.strip() for line in lines if line.startswith("AGE-SECRET-KEY-")]
         try:
@@ -122,11 +122,11 @@ class AgeLock:
     def close(self, key: bytes) -> tuple[dict[str, object], bytes]:
         """See `communode.vault.Lock`."""
         recipient = self._identity().to_public()
-        return {"recipient": str(recipient)}, bytes(_optional("pyrage", "age").encrypt(key, [recipient]))
+        return {"recipient": str(recipient)}, bytes(_optional("pyrage", "vault").encrypt(key, [recipient]))
 
     def open(self, parameters: dict[str, object], wrapped: bytes) -> bytes:
         """See `communode.vault.Lock`; ``vault.other_age_identity``."""
-        pyrage = _optional("pyrage", "age")
+        pyrage = _optional("pyrage", "vault")
         try:
             return bytes(pyrage.decrypt(wrapped, [self._identity()]))
         except pyrage.DecryptError:

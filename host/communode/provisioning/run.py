@@ -130,11 +130,14 @@ class BatchRun:
             verdict = "failed" if error else "good"
             self._flasher.tell({**event, "stage": "done", "verdict": verdict, "error": described})
         with self._lock:
-            ours = mac is not None and self._ports.get(mac) == port
-            job = self._journal.job_of(mac) if mac and ours else None
+            # By what was claimed: of a board that died meanwhile the last attempt knows no address.
+            claimed = next((known for known, where in self._ports.items() if where == port), None)
+            job = self._journal.job_of(claimed) if claimed else None
             if error is not None and job is not None:
                 self._register.record("failed", job.dev_eui, job.mac, error=error.code)
-        return Provisioned(port, mac, job.dev_eui if job else None, job.step if job else None, error)
+        return Provisioned(
+            port, claimed or mac, job.dev_eui if job else None, job.step if job else None, error
+        )
 
     def _job(self, port: str) -> Job:
         """Look who it is and what it remembers; write the image, if asked for."""
