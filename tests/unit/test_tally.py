@@ -61,9 +61,9 @@ def test_a_status_that_nobody_confirmed_is_told_again_whole() -> None:
     tally = Tally(0)
     tally.note_start(1)
     first = prepared(tally, HOUR_MS, CHARGE)
-    assert not tally.due(2 * HOUR_MS - 1)
-    assert tally.due(2 * HOUR_MS)
-    second = prepared(again(tally), 2 * HOUR_MS, CHARGE)
+    assert not tally.due(7 * HOUR_MS - 1)
+    assert tally.due(7 * HOUR_MS)
+    second = prepared(again(tally), 7 * HOUR_MS, CHARGE)
     assert (second.wakings, second.energy_mc) == (first.wakings, first.energy_mc)
 
 

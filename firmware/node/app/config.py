@@ -287,8 +287,13 @@ class Config:
             return None
         return seal(self._dev_eui, make_answer(item[0], item[1], item[2], self.counter), self._mac)
 
+    @property
+    def keeps_answer(self) -> bool:
+        """Whether the next answer is in flash, to be told until it is confirmed; a refusal is not."""
+        return bool(self._stored.answers)
+
     def answer_sent(self) -> None:
-        """That payload went on the air."""
+        """That payload went on the air, and was confirmed where it is kept."""
         if self._stored.answers:
             fresh = self._stored.copy()
             fresh.answers.pop(0)

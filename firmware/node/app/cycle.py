@@ -111,8 +111,9 @@ class Cycle:
             reporter.note(codes.JOIN_FAILED)
             return
         reporter.tell_urgent(sender)
-        sender.send(self.clock)
         reporter.tell_rest(sender)
+        sender.send(self.clock)
+        reporter.tell_new_answer(sender)
         reporter.tally.note_lateness(sender.runner.late_max_us)
 
     def account(self, begun_ms: int, wait_ms: int) -> None:

@@ -43,6 +43,7 @@ class Reporter:
         self.config = None
         self.alarms: Alarms | None = None
         self._rows: tuple = ()
+        self._answers_anew = False
         sections = node.retained.sections
         now_ms = node.clock.now_ms()
         self.events = Events()
@@ -105,7 +106,8 @@ class Reporter:
         profiled = self.node.profile.get("calibrations", ())
         if not profiled and self.config is None:
             return ()
-        from ..sampling.calibration import Calibration, from_bytes
+        from ..sampling.calibration import from_bytes
+        from .settings import calibration_of
 
         chosen = {}
         for data in profiled:
@@ -115,7 +117,7 @@ class Reporter:
             for code in self.node.quantities:
                 given = self.config.settings.calibration(code)
                 if given is not None:
-                    chosen[code] = Calibration(code, given[0], given[1])
+                    chosen[code] = calibration_of(*given)
         return tuple(chosen.values())
 
     # --- noting ---
@@ -174,19 +176,35 @@ class Reporter:
             self.alarms.told(reports, clock.now_ms(), outcome.acked)
 
     def tell_rest(self, sender) -> None:  # type: ignore[no-untyped-def]
-        """Answers to commands, and the daily status, as far as fair use allows."""
-        clock = self.node.clock
+        """Answers to commands, and the daily status, as far as fair use allows.
+
+        Before the records, which would spend every answer that the day allows as long as frames get lost.
+        """
         if self.config is not None:
-            answer = self.config.next_answer()
-            if (
-                answer is not None
-                and sender.delivery.may_send(clock.now_ms())
-                and sender.exchange(COMMAND_PORT, answer).code == "sent"
-            ):
-                self.config.answer_sent()
-        now_ms = clock.now_ms()
+            self._answer_command(sender)
+        now_ms = self.node.clock.now_ms()
         if self.tally.due(now_ms) and sender.delivery.may_send(now_ms) and sender.delivery.may_ask(now_ms):
             self._tell_status(sender)
+
+    def tell_new_answer(self, sender) -> None:  # type: ignore[no-untyped-def]
+        """The answer to what was asked for in this waking: at once, for somebody may be waiting."""
+        if self._answers_anew and self.config is not None:
+            self._answers_anew = False
+            self._answer_command(sender, True)
+
+    def _answer_command(self, sender, anew: bool = False) -> None:  # type: ignore[no-untyped-def]
+        # What is in flash stays there until the network has confirmed it; a refusal is said once.
+        answer, kept = self.config.next_answer(), self.config.keeps_answer
+        delivery, now_ms = sender.delivery, self.node.clock.now_ms()
+        if answer is None or not delivery.may_send(now_ms):
+            return
+        if kept and not anew and not delivery.may_ask(now_ms):
+            return
+        outcome = sender.exchange(COMMAND_PORT, answer, confirmed=kept)
+        if outcome.code == "sent" and kept:
+            delivery.spend_answer()
+        if outcome.code == "sent" and (outcome.acked or not kept):
+            self.config.answer_sent()
 
     def _tell_status(self, sender) -> None:  # type: ignore[no-untyped-def]
         limit = sender.runner.mac.max_payload()
@@ -217,6 +235,8 @@ class Reporter:
             from .actions import perform
 
             perform(self.config, cycle)
+            self._answers_anew = True
+            self.tell_new_answer(cycle.make_sender())
 
     # --- taking ---
 
@@ -226,6 +246,7 @@ class Reporter:
             now_s = self.keeper.at(self.node.clock.now_ms()) // 1000 if self.keeper.known else None
             code = self._open_config().take(payload, now_s)
             print("command answered with", code)
+            self._answers_anew = True
             if code:
                 self.note(codes.REPLAY if code == 2 else codes.BAD_COMMAND, code)
         elif f_port == alarm_codec.F_PORT and self.alarms is not None:

@@ -66,9 +66,10 @@ class Sender:
                 print("send waits: the day's airtime is used up")
                 return
             # Once a waking: an answer speaks of what is older than the frame that asked, and later ones are.
-            ask = not asked and delivery.wants_answer(self.journal.next_id) and delivery.may_ask(now_ms)
-            check = not asked and not ask and self.wants_downlink() and delivery.may_ask(now_ms)
-            if ask or check or self.keeper.is_due(now_ms):
+            may_ask = not asked and delivery.may_ask(now_ms)
+            ask = may_ask and delivery.wants_answer(self.journal.next_id)
+            check = may_ask and (self.wants_downlink() or self.keeper.is_due(now_ms))
+            if ask or check or not self.keeper.known:
                 mac.request_device_time()  # before asking for room: it takes one byte of it
             writer = self._compose(ask)
             payload = writer.to_bytes()

@@ -193,3 +193,29 @@ def _polynomial_rises(coefficients: tuple, low: int, high: int) -> bool:
             return False
         last = value
     return True
+
+
+def calibration_of(kind: int, values: tuple):  # type: ignore[no-untyped-def]
+    """The calibration (sampling/calibration.py) that a part of a command asks for.
+
+    A polynomial comes in base units; the node computes with its deviation from the middle of the quantity's
+    range, so that integers do.
+    """
+    from ..sampling import calibration as made
+
+    quantity, when_s, who = values[:3]
+    if kind == TWO_POINT:
+        return made.Calibration(quantity, made.TWO_POINT, values[3:], when_s // 86400, str(who))
+    _, _, _, low, step, bits = QUANTITIES[quantity]
+    span = (step << bits) // 2
+    centre = low + span
+    c0, c1, c2, c3 = tuple(values[3:]) + (0.0,) * (7 - len(values))
+    coefficients = (
+        centre,
+        span,
+        round(c0 + centre * (c1 + centre * (c2 + centre * c3))),
+        round(span * (c1 + centre * (2 * c2 + centre * 3 * c3))),
+        round(span * span * (c2 + 3 * centre * c3)),
+        round(span * span * span * c3),
+    )
+    return made.Calibration(quantity, made.POLYNOMIAL, coefficients, when_s // 86400, str(who))

@@ -25,6 +25,7 @@ _FORMAT = "<BqqI4HIIIH6I"
 _VERSION = const(1)
 _DAY_MS = const(86400000)
 _HOUR_MS = const(3600000)
+_RETRY_MS = const(21600000)  # asking for records costs an answer of the network, too
 _TOP16 = const(0xFFFF)
 _TOP32 = const(0xFFFFFFFF)
 _PHASES = const(6)
@@ -90,7 +91,7 @@ class Tally:
         told_mc = [0] * _PHASES if anew else self._told_mc
         status.energy_mc = tuple([totals_mc[phase] - told_mc[phase] for phase in range(_PHASES)])
         self._prepared = (self._wakings, list(self._resets), self._airtime_ms, list(totals_mc))
-        self._next_ms = now_ms + _HOUR_MS  # unless it is settled
+        self._next_ms = now_ms + _RETRY_MS  # unless it is settled
 
     def settle(self, now_ms: int) -> None:
         """The network confirmed the prepared status: the next is due in a day."""

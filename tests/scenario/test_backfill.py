@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Nothing is lost and nothing stored twice: frames get lost all the time, and the gateway is away for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from communode.virtual.medium import Transmission
+from field import DAY_US, HOUR_US, Field, FieldNode, Plan
+from nightly import Nightly
+
+LOSS = 0.3
+AIRTIME_A_DAY_MS = 30_000
+ANSWERS_A_DAY = 10
+UNASKED = 2  # LinkADRReq of the network, not the node's wish
+
+
+def _most_in_a_day(events: list[tuple[int, int]]) -> int:
+    """Largest sum of values over any 24 hours."""
+    most = total = first = 0
+    for time_us, value in events:
+        total += value
+        while events[first][0] <= time_us - DAY_US:
+            total -= events[first][1]
+            first += 1
+        most = max(most, total)
+    return most
+
+
+def _live(field: Field, outage_days: float, after_days: float) -> tuple[FieldNode, dict[str, Any]]:
+    """A day, the outage, and what comes after it, at DR5; what came of it."""
+    begin_us = DAY_US // 2
+    end_us = begin_us + int(outage_days * DAY_US)
+    field.gateway.outages.append((begin_us, end_us))
+    node = field.add(Plan(profile="air", board="virtual", changes=(("alarms", ()),)))
+    cleared_us = 0
+
+    def look() -> None:
+        nonlocal cleared_us
+        backlog = node.memory().journal
+        stored = field.stored(node)
+        if backlog is not None and stored >= backlog[1] - 3:
+            cleared_us = field.kernel.now_us()  # all but what is under way
+        else:
+            field.at(field.kernel.now_us() + HOUR_US, look)
+
+    field.at(end_us + HOUR_US, look)
+    field.run(end_us + int(after_days * DAY_US))
+    taken = node.journal().next_id
+    # What the last frames lost comes within the next hours; nothing new is taken into account.
+    for _ in range(48):
+        if {number for number, _ in field.times(node)} >= set(range(taken)):
+            break
+        field.run(field.kernel.now_us() + HOUR_US // 2)
+    numbers = [number for number, _ in field.times(node)]
+    sent = field.frames(node)
+    airtime = [(item.start_us, item.end_us - item.start_us) for item in sent]
+    answers = [(item.start_us, 1) for item in field.sent if item.source == "gateway"]
+    return node, {
+        "records_taken": taken,
+        "records_delivered": len(set(numbers) & set(range(taken))),
+        "duplicates": len(numbers) - len(set(numbers)),
+        "days_to_clear": round((cleared_us - end_us) / DAY_US, 2) if cleared_us else None,
+        "most_airtime_ms_a_day": _most_in_a_day(airtime) // 1000,
+        "most_downlinks_a_day": _most_in_a_day(answers),
+        "spreading_factors": sorted({item.spreading_factor for item in sent if _is_data(item)}),
+    }
+
+
+def _is_data(sent: Transmission) -> bool:
+    return sent.payload[0] != 0
+
+
+def _judge(found: dict[str, Any], days: float) -> None:
+    print(found)
+    assert found["records_delivered"] == found["records_taken"]
+    assert found["duplicates"] == 0
+    assert found["days_to_clear"] is not None
+    assert found["days_to_clear"] <= days
+    assert found["most_airtime_ms_a_day"] <= AIRTIME_A_DAY_MS
+    assert found["most_downlinks_a_day"] <= ANSWERS_A_DAY + UNASKED
+
+
+@pytest.mark.timeout(400)
+def test_a_day_without_gateway_is_delivered_whole_through_thirty_percent_loss(
+    micropython: str, tmp_path: Path
+) -> None:
+    with Field(tmp_path, loss=LOSS, seed=2) as field:
+        _, found = _live(field, 0.5, 1.5)
+        _judge(found, 2.5)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_week_without_gateway_is_cleared_within_a_week(
+    micropython: str, tmp_path: Path, nightly: Nightly, seed: int
+) -> None:
+    days = max(1, round(7 * nightly.scale)) if nightly.scale < 1 else 7
+    with Field(tmp_path, loss=LOSS, seed=seed) as field:
+        _, found = _live(field, days, days)
+        nightly.record("backfill.json", "runs", {"name": f"seed {seed}", "loss": LOSS, "days": days, **found})
+        _judge(found, 7.0)
