@@ -358,6 +358,17 @@ def test_the_radio_interrupts_a_sleeping_program(tmp_path: Path) -> None:
 
 # The process
 
+
+def test_the_heap_does_not_know_where_on_this_computer_it_lives(tmp_path: Path) -> None:
+    """A node reports its free memory: the length of a path here must not change what goes on air."""
+    program = "import gc, sys\ngc.collect()\nprint(gc.mem_free(), sys.argv, sys.path)"
+    deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
+    deep.mkdir(parents=True)
+    lines = run_program(tmp_path, program)
+    assert lines == run_program(deep, program)
+    assert str(tmp_path) not in lines[0]
+
+
 STUBBORN = """
     import machine, time
     while True:

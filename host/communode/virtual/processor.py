@@ -81,10 +81,10 @@ class Zygote:
             atexit.register(cls._shared.close)
         return cls._shared
 
-    def fork(self, arguments: list[str], descriptors: list[int]) -> int:
-        """Start MicroPython with ``arguments`` on four descriptors; return its process id."""
+    def fork(self, folder: Path, arguments: list[str], descriptors: list[int]) -> int:
+        """Start MicroPython in ``folder`` on five descriptors; return its process id."""
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())
-        self._channel.sendmsg([json.dumps(arguments).encode()], [rights])
+        self._channel.sendmsg([json.dumps([str(folder), *arguments]).encode()], [rights])
         return int(self._channel.recv(32))
 
     def close(self) -> None:
@@ -107,10 +107,13 @@ class Processor:
         self._socket = ours
         self._buffer = bytearray()
         mode = "main" if run_main else "raw"
-        entry = str(_device_folder() / "vboot.py")
-        arguments = ["-X", f"heapsize={heap}", "-i", entry, "3", str(flash), mode]
+        # Nothing of this computer may reach the processor's heap, not even the length of a path: the node
+        # reports its free memory, and the same seed must give the same report everywhere.
+        arguments = ["-X", f"heapsize={heap}", "-i", "vboot.py", "3", "/dev/fd/4", mode]
         stdin, stdout = console
-        self.pid = Zygote.shared().fork(arguments, [stdin, stdout, stdout, theirs.fileno()])
+        with open(flash, "rb") as file:
+            descriptors = [stdin, stdout, stdout, theirs.fileno(), file.fileno()]
+            self.pid = Zygote.shared().fork(_device_folder(), arguments, descriptors)
         theirs.close()
         self.alive = True
 

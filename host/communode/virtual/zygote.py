@@ -2,9 +2,9 @@
 """Forks application processors: MicroPython's unix port, already loaded, one child a boot.
 
 Run as ``python -I -S zygote.py FOLDER`` with a socket as standard input; FOLDER holds the unix port's
-extension module. Each message is a JSON list of arguments with the child's descriptors (stdin, stdout,
-stderr, control) attached; the answer is the child's process id. Forking a loaded image takes well under
-a millisecond, where starting the program takes ten.
+extension module. Each message is a JSON list of the child's folder and its arguments, with its descriptors
+(stdin, stdout, stderr, control, flash) attached; the answer is the child's process id. Forking a loaded image
+takes well under a millisecond, where starting the program takes ten.
 """
 
 import array
@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
-CONTROL_FD = 3
+LAST_FD = 4  # the flash file
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -36,12 +36,14 @@ def _die_with(zygote: int, prctl: Callable[[int, int], int] | None) -> None:
 
 
 def _become(
-    run_main: Callable[[list[str]], object], arguments: list[str], descriptors: Sequence[int]
+    run_main: Callable[[list[str]], object], message: list[str], descriptors: Sequence[int]
 ) -> None:
+    folder, *arguments = message
     os.setsid()
+    os.chdir(folder)
     for target, source in enumerate(descriptors):
         os.dup2(source, target)
-    os.closerange(CONTROL_FD + 1, 256)
+    os.closerange(LAST_FD + 1, 256)
     if os.isatty(0):
         import fcntl
         import termios
@@ -60,11 +62,11 @@ def serve(folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = socket.socket(fileno=os.dup(0))
     zygote, prctl = os.getpid(), _find_prctl()
-    # The four descriptors must not land on 0..3 themselves, where dup2 would overwrite them.
+    # The five descriptors must not land on 0..4 themselves, where dup2 would overwrite them.
     while os.dup(1) < 16:
         pass
     while True:
-        message, ancillary, _, _ = channel.recvmsg(65536, socket.CMSG_SPACE(4 * 4))
+        message, ancillary, _, _ = channel.recvmsg(65536, socket.CMSG_SPACE(4 * (LAST_FD + 1)))
         if not message:
             return
         descriptors = array.array("i")
