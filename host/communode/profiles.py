@@ -27,6 +27,7 @@ _INTERVAL_FLOOR_S = 10
 # Keys of the whole node: usual value, lowest, highest.
 _OPTIONS: dict[str, tuple[int, int, int]] = {
     "stays_awake": (False, 0, 1),  # light sleep between samplings: for mains supply, and for tests
+    "certification": (False, 0, 1),  # follows TS009 on port 224: for a laboratory, never in the field
     "utc_offset_s": (3600, -43_200, 50_400),  # of local time in winter; nights are local (leak)
     "summer_time": (True, 0, 1),  # by the rule of the European Union
 }
