@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from communode.errors import CommunodeError
 from communode.fleet.exchange import COLUMNS, import_csv, import_geojson, to_csv, to_geojson
+from communode.fleet.flashed import noting
 from communode.fleet.journal import Journal
 from communode.fleet.register import Register
 from fleet_bench import kinds, new_node
@@ -147,6 +148,27 @@ def test_a_wiped_board_is_remembered_until_its_nonces_are_flushed(register: Regi
     assert register.note_wiped("02:00:00:00:00:01")
     assert register.node("node-1")["nonces"] == "wiped"
     assert kinds(register, new_node().dev_eui) == ["drawn", "state_wiped"]
+
+
+def test_flashing_tells_the_register_of_boards_that_it_knows(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.sqlite"
+    heard: list[dict[str, object]] = []
+    base = {"mac": None, "stage": "connect", "verdict": None}
+    with noting(path, heard.append, "1.2") as listener:
+        listener(base)
+    assert not path.exists()
+    with Register(path) as register:
+        register.add_node(new_node())
+    known, unknown = {**base, "mac": "02:00:00:00:00:01"}, {**base, "mac": "02:00:00:00:00:99"}
+    with noting(path, heard.append, "1.2") as listener:
+        for board in (known, unknown):
+            for stage in ("erase", "erase", "write"):
+                listener({**board, "stage": stage})
+            listener({**board, "stage": "done", "verdict": "good"})
+    assert len(heard) == 9
+    with Register(path) as register:
+        assert kinds(register, new_node().dev_eui) == ["drawn", "state_wiped", "flashed"]
+        assert register.node("node-1")["firmware"] == "1.2"
 
 
 def test_steps_are_not_skipped(register: Register) -> None:

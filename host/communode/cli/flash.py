@@ -68,12 +68,15 @@ def flash(
     from communode.cli._image import image_for
     from communode.cli._table import watch as show
     from communode.flash import check_ports
+    from communode.fleet.flashed import noting
+    from communode.fleet.place import fleet_folder
     from communode.tray import Tray
 
     check_bench(ports, watch, ports_in, count)
     check_ports(ports)
     made = image_for(board, profile, body, image, micropython)
     report = Report(as_json)
-    with show(report) as listener:
-        tray = Tray(made, BatchFolder(batch_dir), listener, factory=factory)
+    register, version = fleet_folder() / "fleet.sqlite", str(made.manifest["version"])
+    with show(report) as listener, noting(register, listener, version) as noted:
+        tray = Tray(made, BatchFolder(batch_dir), noted, factory=factory)
         return on_bench(tray, ports, watch, ports_in, count, report)
