@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""A tray of boards that have but a loader: who gets an identity, who is refused, what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from communode.batch_folder import BatchFolder, BoardRecord
+from communode.boards import load_board
+from communode.build import Build, build
+from communode.errors import CommunodeError
+from communode.flash import Outcome
+from communode.identity import Identity
+from communode.link.sources import FolderPorts, PortWatch
+from communode.network.registration import NetworkDevice
+from communode.nvs_image import identity_in
+from communode.profiles import load_profile
+from communode.tray import Provisioning, Tray
+from loader_board import LoaderBoard
+
+
+@pytest.fixture(scope="module")
+def image() -> Build:
+    """A small image: what a tray does with boards does not depend on how much is written."""
+    made = build(load_board("virtual"), load_profile("air"), body="virtual")
+    return replace(made, regions=tuple(item for item in made.regions if item.name != "factory"))
+
+
+class MemoryKeys:
+    """Keys that are kept in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[Identity]] = {}
+
+    def generation(self, name: str) -> int:
+        return len(self.kept.get(name, []))
+
+    def keep_identity(self, identity: Identity) -> int:
+        self.kept.setdefault(identity.dev_eui.hex(), []).append(identity)
+        return self.generation(identity.dev_eui.hex())
+
+    def identity(self, dev_eui: bytes) -> Identity:
+        return self.kept[dev_eui.hex()][-1]
+
+
+class Network:
+    """A network server that sees nodes join, or not."""
+
+    name = "test"
+    sees_joins = True
+
+    def __init__(self, joins: bool = True) -> None:
+        self.joins = joins
+        self.registered: list[NetworkDevice] = []
+
+    def register(self, device: NetworkDevice, *, renew: bool = False) -> str:
+        self.registered.append(device)
+        return "created"
+
+    def flush_dev_nonces(self, dev_eui: bytes) -> None:
+        raise AssertionError("a tray forgets no nonces")
+
+    def joined(self, dev_eui: bytes) -> str | None:
+        return "01020304" if self.joins else None
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Bench:
+    """What a test needs to run trays one after another on the same batch."""
+
+    def __init__(self, image: Build, folder: Path) -> None:
+        self.image = image
+        self.folder = folder
+        self.keys = MemoryKeys()
+        self.network = Network()
+        self.labelled: list[list[str]] = []
+        self.events: list[dict[str, Any]] = []
+
+    def tray(self, **changes: Any) -> Tray:
+        def label(records: Any) -> None:
+            self.labelled.append([record.mac for record in records])
+
+        plan = Provisioning(self.keys, network=self.network, join_within_s=0.5, label=label)
+        plan = replace(plan, **changes)
+        records = BatchFolder(self.folder / "batch")
+        return Tray(self.image, records, self.events.append, provisioning=plan)
+
+    def run(self, *ports: str, **changes: Any) -> list[Outcome]:
+        return self.tray(**changes).run(ports)
+
+    def record(self, mac: str) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.folder / "batch" / f"{mac}.json").read_text())
+        return record
+
+
+@pytest.fixture
+def bench(image: Build, tmp_path: Path) -> Bench:
+    return Bench(image, tmp_path)
+
+
+def codes(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.error.code if outcome.error else "good" for outcome in outcomes]
+
+
+def identity_on(board: LoaderBoard, image: Build) -> str | None:
+    nvs = image.partition("nvs")
+    return identity_in(board.flash.read(nvs.offset, nvs.size))
+
+
+def test_a_board_gets_image_identity_join_and_label_in_one_go(bench: Bench, tmp_path: Path) -> None:
+    with LoaderBoard(tmp_path) as board:
+        (outcome,) = bench.run(board.port)
+        assert outcome.verdict == "good"
+        assert identity_on(board, bench.image) == "020000fffe000001"
+    record = bench.record("020000000001")
+    assert set(record["steps"]) == {"flashed", "identified", "joined", "labelled"}
+    assert (record["dev_eui"], record["dev_addr"]) == ("020000fffe000001", "01020304")
+    assert (
+        bench.network.registered[0].app_key == bench.keys.identity(bytes.fromhex(record["dev_eui"])).app_key
+    )
+    stages = [event["stage"] for event in bench.events]
+    assert [stage for stage in ("check", "guard", "write", "label", "done") if stage in stages] == [
+        "check",
+        "guard",
+        "write",
+        "label",
+        "done",
+    ]
+    assert [event["verdict"] for event in bench.events if event["verdict"]] == ["good"]
+
+
+def test_a_second_run_writes_nothing_and_draws_no_new_keys(bench: Bench, tmp_path: Path) -> None:
+    with LoaderBoard(tmp_path) as board:
+        bench.run(board.port)
+        writes = board.writes
+        (again,) = bench.run(board.port)
+        assert (again.verdict, again.written, board.writes) == ("good", 0, writes)
+    assert [len(kept) for kept in bench.keys.kept.values()] == [1]
+    assert bench.record("020000000001")["attempts"] == 2
+
+
+def test_keys_of_a_board_that_died_are_used_when_it_is_back(bench: Bench, tmp_path: Path) -> None:
+    with LoaderBoard(tmp_path) as board:
+        board.die_after = 1
+        assert codes(bench.run(board.port)) == ["flash.link"]
+        assert bench.record("020000000001")["verdict"] == "failed"
+        assert bench.record("020000000001")["error"]["remedy"]
+        board.revive()
+        assert codes(bench.run(board.port)) == ["good"]
+        assert identity_on(board, bench.image) == "020000fffe000001"
+    assert [len(kept) for kept in bench.keys.kept.values()] == [1]
+
+
+def test_of_two_boards_with_one_address_only_the_first_is_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with LoaderBoard(tmp_path) as one, LoaderBoard(tmp_path / "other") as two:
+        outcomes = bench.run(one.port, two.port)
+        assert sorted(codes(outcomes)) == ["good", "tray.same_mac"]
+        loser, winner = (one, two) if outcomes[0].error else (two, one)
+        assert loser.writes == 0
+        assert bench.record("020000000001")["verdict"] == "good"
+        # In another run the clone alone looks like the board that was done, without its identity.
+        assert codes(bench.run(loser.port)) == ["tray.identity_gone"]
+        assert loser.writes == 0
+        assert codes(bench.run(winner.port)) == ["good"]
+        # Unless somebody says that it is to get a new one.
+        assert codes(bench.run(loser.port, replace=True)) == ["good"]
+
+
+def test_an_identity_of_elsewhere_is_overwritten_only_when_that_is_asked_for(
+    bench: Bench, image: Build, tmp_path: Path
+) -> None:
+    with LoaderBoard(tmp_path) as board:
+        bench.run(board.port)
+        other = Bench(image, tmp_path / "elsewhere")
+        assert codes(other.run(board.port)) == ["provision.exists"]
+        assert codes(other.run(board.port, replace=True)) == ["good"]
+
+
+def test_a_node_that_is_not_heard_joining_is_not_done(bench: Bench, tmp_path: Path) -> None:
+    bench.network.joins = False
+    with LoaderBoard(tmp_path) as board:
+        assert codes(bench.run(board.port)) == ["tray.no_join"]
+        assert set(bench.record("020000000001")["steps"]) == {"flashed", "identified"}
+        assert bench.labelled == []
+        bench.network.joins = True
+        (mended,) = bench.run(board.port)
+        assert (mended.verdict, mended.written) == ("good", 0)
+    assert bench.labelled == [["02:00:00:00:00:01"]]
+
+
+def test_boards_are_taken_as_they_are_plugged_in(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "by-path"
+    folder.mkdir()
+    tray = bench.tray()
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.extend(tray.watch(FolderPorts(folder), count=2)))
+    with LoaderBoard(tmp_path) as one, LoaderBoard(tmp_path, mac="020000000002") as two:
+        thread.start()
+        socket = folder / "socket1"
+        socket.symlink_to(one.port)
+        _wait(lambda: any(event["verdict"] for event in bench.events))
+        socket.unlink()
+        _wait(lambda: any(event["stage"] == "gone" for event in bench.events))
+        socket.symlink_to(two.port)  # the same place, the next board
+        thread.join(30)
+        assert not thread.is_alive()
+    assert [outcome.mac for outcome in outcomes] == ["02:00:00:00:00:01", "02:00:00:00:00:02"]
+    assert codes(outcomes) == ["good", "good"]
+    assert bench.labelled[-1] == ["02:00:00:00:00:01", "02:00:00:00:00:02"]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError("it did not come")
+
+
+class Ports:
+    """A source that says what a test sets."""
+
+    def __init__(self) -> None:
+        self.now: list[str] = []
+
+    def ports(self) -> list[str]:
+        return self.now
+
+
+def test_a_port_counts_once_it_has_settled_and_again_after_it_was_gone() -> None:
+    source, clock = Ports(), [0.0]
+    watch = PortWatch(source, settle_s=0.3, clock=lambda: clock[0])
+    source.now = ["a"]
+    assert watch.look().arrived == ()
+    clock[0] = 0.4
+    assert watch.look().arrived == ("a",)
+    assert watch.look() == watch.look()
+    source.now = ["b"]
+    change = watch.look()
+    assert (change.arrived, change.gone) == ((), ("a",))
+    source.now = ["a", "b"]
+    clock[0] = 0.9
+    assert watch.look().arrived == ("b",)
+    clock[0] = 1.3
+    assert watch.look().arrived == ("a",)
+
+
+def test_a_port_that_flickers_while_it_settles_never_counted() -> None:
+    source, clock = Ports(), [0.0]
+    watch = PortWatch(source, settle_s=0.3, clock=lambda: clock[0])
+    for time_s, present in ((0.0, ["a"]), (0.2, []), (0.3, ["a"]), (0.5, [])):
+        clock[0], source.now = time_s, present
+        change = watch.look()
+        assert (change.arrived, change.gone) == ((), ())
+
+
+def test_a_folder_of_links_lists_those_that_lead_somewhere(tmp_path: Path) -> None:
+    (tmp_path / "there").symlink_to("/dev/null")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    (tmp_path / "folder").mkdir()
+    assert FolderPorts(tmp_path).ports() == [str(tmp_path / "there")]
+    assert FolderPorts(tmp_path / "missing").ports() == []
+
+
+def test_records_outlive_the_run_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    folder = BatchFolder(tmp_path)
+    record = folder.record("02:00:00:00:00:01", "virtual")
+    record.reach("flashed")
+    folder.save(record)
+    (again,) = BatchFolder(tmp_path).records()
+    assert isinstance(again, BoardRecord)
+    assert again == record
+    (tmp_path / "020000000002.json").write_text('{"schema": 1, "mac": 5, "surprise": 1}')
+    with pytest.raises(CommunodeError) as caught:
+        BatchFolder(tmp_path)
+    assert caught.value.code == "tray.bad_record"
+    assert "020000000002.json" in caught.value.message
+
+
+def test_the_command_wants_ports_or_a_bench_to_watch(tmp_path: Path) -> None:
+    base = [sys.executable, "-m", "communode", "flash", "--board", "virtual"]
+    for arguments in ([], ["--watch", "--port", "x"], ["--port", "x", "--count", "1"]):
+        done = subprocess.run(base + arguments, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2, arguments
+        assert "Traceback" not in done.stderr
+
+
+def test_the_command_flashes_what_is_plugged_in_and_keeps_records(image: Build, tmp_path: Path) -> None:
+    image.write(tmp_path / "image")
+    manifest = json.loads((tmp_path / "image" / "manifest.json").read_text())
+    names = {region.name for region in image.regions}
+    manifest["regions"] = [item for item in manifest["regions"] if item["name"] in names]
+    (tmp_path / "image" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "ports").mkdir()
+    with LoaderBoard(tmp_path) as board:
+        os.symlink(board.port, tmp_path / "ports" / "one")
+        command = [sys.executable, "-m", "communode", "flash", "--board", "virtual", "--watch", "--json"]
+        command += ["--image", str(tmp_path / "image"), "--ports-in", str(tmp_path / "ports")]
+        command += ["--count", "1", "--batch-dir", str(tmp_path / "batch")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["verdict"] == "good"
+    (record,) = BatchFolder(tmp_path / "batch").records()
+    assert set(record.steps) == {"flashed"}
+    (verdict,) = (tmp_path / "batch" / "log.jsonl").read_text().splitlines()
+    assert json.loads(verdict)["mac"] == "02:00:00:00:00:01"
