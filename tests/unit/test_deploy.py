@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import serial
 from communode.boards import load_board
 from communode.build import VIRTUAL_ARCH, app_files, build
 from communode.deploy import LIST_FILES, Node, ask_what_it_is, compare, deploy
@@ -145,15 +146,25 @@ def test_the_command_asks_the_board_and_streams_files(port: str) -> None:
     assert events[-1]["written"] == 1
 
 
-def test_the_monitor_shows_lines_with_their_time(port: str) -> None:
-    command = [sys.executable, "-m", "communode", "monitor", "--port", port, "--seconds", "3", "--json"]
+def test_the_monitor_shows_lines_with_their_time_and_kind(port: str, tmp_path: Path) -> None:
+    log = tmp_path / "node.log"
+    command = [sys.executable, "-m", "communode", "monitor", "--port", port, "--seconds", "4", "--json"]
+    command += ["--only", "start", "--only", "error", "--log", str(log)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         process.stderr.readline()  # it listens
-        said, _ = process.communicate(timeout=30)
+        with serial.Serial(port, 115200) as typing:
+            typing.write(b"\r\x03print('noise')\rraise OSError(5)\rimport machine\rmachine.reset()\r")
+            said, _ = process.communicate(timeout=30)
     events = [json.loads(line) for line in said.splitlines()]
     assert process.returncode == 0
-    assert all(set(event) == {"event", "port", "time", "text"} for event in events)
+    keys = {"event", "port", "time", "kind", "text", "figures"}
+    assert all(set(event) == keys for event in events)
+    texts = [event["text"] for event in events]
+    assert any(text.startswith("OSError: ") for text in texts)
+    assert any(text.startswith("communode ") for text in texts)
+    assert not any("noise" in text for text in texts)
+    assert "noise" in log.read_text("utf-8"), "the file gets everything"
 
 
 def test_a_console_that_is_no_board_is_left_alone(micropython: str, tmp_path: Path) -> None:

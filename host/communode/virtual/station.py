@@ -66,6 +66,11 @@ class Station:
         board.on_ready = self._push_input
         kernel.watch_file(end.fileno(), self.service)
 
+    @property
+    def in_loader(self) -> bool:
+        """Whether the chip's loader answers, and not the application."""
+        return self._in_rom
+
     def power_on(self) -> None:
         """Plug the board in."""
         self._start_application()
