@@ -12,7 +12,7 @@ N ?= 1
 
 # Tests about the repository itself: quick, and the first to run.
 HOUSE := $(addprefix tests/unit/test_, import_direction.py messages.py spdx.py pyproject.py)
-READMES := README.md CONTRIBUTING.md boards/virtual/README.md
+READMES := README.md CONTRIBUTING.md boards/virtual/README.md $(wildcard host/pages/*.md)
 
 .PHONY: help demo test check bench nightly clean
 
