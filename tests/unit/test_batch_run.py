@@ -26,6 +26,7 @@ from communode.vault import Vault
 from communode.virtual.nvs import NvsPartition
 from fleet_bench import FakeNetwork, kinds, new_batch, open_vault
 from loader_board import LoaderBoard
+from nightly import Nightly
 
 PARTS = {item.name: item for item in table_for(4 << 20)}
 NVS, STATE = PARTS["nvs"], PARTS["state"]
@@ -249,6 +250,40 @@ def test_rows_go_to_their_boards_and_the_others_in_order(bench: Bench) -> None:
     assert names == ["b", "a", "c", None]
     assert code(done[3]) == "registration.no_row"
     assert bench.register.node("a")["site"] == "north"
+
+
+# --- many ---------------------------------------------------------------------------------------------------
+
+
+def draw_many(folder: Path, count: int) -> dict[str, int]:
+    """Draw identities as a run does, half from a block, half from MAC addresses; how many differ in what."""
+    with Register(folder / "fleet.sqlite") as register, open_vault(folder) as vault:
+        run = None
+        for number in range(count):
+            if number % 500 == 0:
+                lot, by_mac = divmod(number // 500, 2)
+                block = None if by_mac else Block(0x70B3D57ED0000000 + lot * 500, 500)
+                batch = new_batch(block=block, name=f"lot-{number}")
+                run = BatchRun(batch, register, vault, None)
+            assert run is not None
+            run.draw(f"0200{number:08x}")
+        dev_euis = [node["dev_eui"] for node in register.nodes()]
+        identities = [vault.identity(bytes.fromhex(dev_eui)) for dev_eui in dev_euis]
+    keys = {key for identity in identities for key in (identity.app_key, identity.command_key)}
+    return {"drawn": count, "dev_euis": len(set(dev_euis)), "keys": len(keys)}
+
+
+def test_a_thousand_identities_have_no_duplicate(tmp_path: Path) -> None:
+    assert draw_many(tmp_path, 1000) == {"drawn": 1000, "dev_euis": 1000, "keys": 2000}
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(0)
+def test_a_hundred_thousand_identities_have_no_duplicate(tmp_path: Path, nightly: Nightly) -> None:
+    count = nightly.count(100_000)
+    found = draw_many(tmp_path, count)
+    nightly.record("identities.json", "campaigns", {"name": "identities", **found})
+    assert found == {"drawn": count, "dev_euis": count, "keys": 2 * count}
 
 
 # --- killed -------------------------------------------------------------------------------------------------

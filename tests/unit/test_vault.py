@@ -267,12 +267,3 @@ def test_a_vault_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommunodeError) as caught:
         Vault.open(path, [way])
     assert caught.value.code == "vault.unusable"
-
-
-@pytest.mark.nightly
-def test_a_hundred_thousand_identities_have_no_duplicate() -> None:
-    seen = set()
-    for number in range(100_000):
-        identity = new_identity(number.to_bytes(8, "big"))
-        seen |= {identity.app_key, identity.command_key}
-    assert len(seen) == 200_000

@@ -51,9 +51,9 @@ class Journal:
         ).fetchone()
         return Job(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
 
-    def taken(self) -> set[str]:
-        """All DevEUIs that the register knows."""
-        return {row["dev_eui"] for row in self._db.execute("SELECT dev_eui FROM nodes")}
+    def knows(self, dev_eui: str) -> bool:
+        """Whether the register has a node with this DevEUI."""
+        return self._db.execute("SELECT 1 FROM nodes WHERE dev_eui=?", (dev_eui,)).fetchone() is not None
 
     def names_of(self, batch: str) -> set[str]:
         """The names that nodes of a batch have."""

@@ -42,9 +42,6 @@ class Block:
     first: int
     count: int
 
-    def __iter__(self) -> Iterator[str]:
-        return (f"{number:016x}" for number in range(self.first, self.first + self.count))
-
 
 @dataclass(frozen=True)
 class Batch:

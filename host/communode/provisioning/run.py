@@ -92,6 +92,7 @@ class BatchRun:
         self._lock = threading.RLock()  # register, vault and network server: one board at a time
         self._ports: dict[str, str] = {}  # MAC -> port
         self._down: CommunodeError | None = None
+        self._position = 0  # in the block of DevEUIs
 
     def run(self, ports: Sequence[str]) -> list[Provisioned]:
         """Provision the boards at ``ports``, side by side; results in their order.
@@ -159,7 +160,7 @@ class BatchRun:
             job = self._journal.job_of(mac)
             if job is None:
                 self._check_foreign(port, seen)
-                job = self._draw(mac)
+                job = self.draw(mac)
             else:
                 job = self._check_known(port, job, seen)
             if not job.has("registered"):
@@ -189,8 +190,10 @@ class BatchRun:
             raise CommunodeError("registration.identity_lost", port=port, dev_eui=job.dev_eui)
         return self._journal.start_again(job.dev_eui, "restore")
 
-    def _draw(self, mac: str) -> journal.Job:
-        """A row of the batch, a DevEUI and keys for a new board: first into the vault, then the register."""
+    def draw(self, mac: str) -> journal.Job:
+        """A row of the batch, a DevEUI and keys for a new board (MAC in hex): first into the vault, then into
+        the register. ``registration.no_row``, ``registration.block_used_up``, ``fleet.node_exists``,
+        ``fleet.site_taken``."""
         batch = self._batch
         with self._register.transaction():
             row = self._free_row(mac)
@@ -226,18 +229,21 @@ class BatchRun:
 
     def _free_dev_eui(self, mac: str) -> str:
         """From the block, the first that nobody has; without a block, that of the MAC address."""
-        if self._batch.block is None:
+        block = self._batch.block
+        if block is None:
             return dev_eui_from_mac(bytes.fromhex(mac)).hex()
-        taken = self._journal.taken()
-        for dev_eui in self._batch.block:
-            drawn_before = self._vault.generation(dev_eui) > 0
-            if dev_eui not in taken and not (
-                drawn_before and self._vault.owner(bytes.fromhex(dev_eui)).hex() != mac
-            ):
+        while self._position < block.count:
+            dev_eui = f"{block.first + self._position:016x}"
+            if not self._journal.knows(dev_eui) and self._may_draw(dev_eui, mac):
                 return dev_eui
-        raise CommunodeError(
-            "registration.block_used_up", batch=self._batch.name, count=self._batch.block.count
-        )
+            self._position += 1  # it will not become free again
+        raise CommunodeError("registration.block_used_up", batch=self._batch.name, count=block.count)
+
+    def _may_draw(self, dev_eui: str, mac: str) -> bool:
+        """Whether a DevEUI that the register does not know is free: it may be in the vault, drawn for a board
+        whose run was killed then, or for one whose register is lost."""
+        drawn = self._vault.generation(dev_eui) > 0
+        return not drawn or self._vault.owner(bytes.fromhex(dev_eui)).hex() == mac
 
     def _keys_for(self, dev_eui: bytes, mac: str) -> tuple[Identity, int]:
         """The keys that were drawn before a run was killed, else new ones."""
