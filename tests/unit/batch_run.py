@@ -4,8 +4,8 @@ batch_run.py FOLDER CASE PORT...
 
 CASE: ``before-STEP`` (carried out, not yet recorded) or ``after-STEP`` of the journal, ``vault`` (the
 identity is in the vault, the register knows nothing yet), ``begin`` (within the register's transaction), or
-``never``. The network server is the bench server's store in FOLDER; a session is put into it as soon as the
-node is there, as a join would.
+``never``. ``rotate CASE`` draws new keys first. The network server is the bench server's store in FOLDER; a
+session is put into it as soon as the node is there, as a join would.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from communode.fleet.journal import Journal
 from communode.fleet.register import Register
 from communode.lns.session import Session
 from communode.network.bench import BenchServer
+from communode.provisioning.rotate import draw_new_keys
 from communode.provisioning.run import BatchRun, Choices
 from communode.vault import Vault
 from fleet_bench import new_batch, open_vault
@@ -74,10 +75,12 @@ def arm(case: str) -> None:
 def main() -> int:
     """Run the batch; 0 when every board is done."""
     folder, case, *ports = sys.argv[1:]
-    arm(case)
     place = Path(folder)
     network = JoiningBench(place / "lns.sqlite")
     with Register(place / "fleet.sqlite") as register, open_vault(place) as vault:
+        if case.startswith("rotate "):
+            draw_new_keys(register.nodes()[0]["dev_eui"], register, vault)
+        arm(case.removeprefix("rotate "))
         done = BatchRun(new_batch(labels=place / "labels"), register, vault, network, Choices()).run(ports)
     network.close()
     for item in done:

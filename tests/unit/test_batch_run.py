@@ -323,6 +323,34 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, case: str) -> None:
     assert (tmp_path / "labels" / "lot-7.pdf").stat().st_size > 1000
 
 
+ROTATION = [f"rotate {when}-{step}" for step in STEPS for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("case", ROTATION)
+def test_a_rotation_that_was_killed_goes_on(tmp_path: Path, case: str) -> None:
+    eui = bytes.fromhex(FIRST)
+    with LoaderBoard(tmp_path) as board:
+        assert start(tmp_path, "never", board).returncode == 0
+        with open_vault(tmp_path) as vault:
+            old = vault.identity(eui)
+        assert start(tmp_path, case, board).returncode == -9
+        assert start(tmp_path, "never", board).returncode == 0
+        with open_vault(tmp_path) as vault:
+            new = vault.identity(eui)
+            assert vault.generation(FIRST) == 2
+            with pytest.raises(CommunodeError):
+                vault.identity(eui, 1)
+        assert new.app_key != old.app_key
+        assert held(board) == new.blobs()
+    store = Store(tmp_path / "lns.sqlite")
+    device = store.device(FIRST)
+    store.close()
+    assert device is not None
+    assert device.app_key == new.app_key
+    with Register(tmp_path / "fleet.sqlite") as register:
+        assert (register.node(FIRST)["keys"], register.node(FIRST)["state"]) == ("vault", "provisioned")
+
+
 # --- the file -----------------------------------------------------------------------------------------------
 
 GOOD = """
