@@ -78,7 +78,7 @@ def test_an_error_with_json_is_one_object_on_stdout() -> None:
 def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
     done = cli("build", "--board", "virtual", "--profile", "airr", "--out", str(tmp_path))
     assert done.returncode == 2
-    assert "air, bin, water" in done.stderr
+    assert "air, air_gases, air_outdoor, bin" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["flsh"], ["flash"], ["boards", "--jsno"], ["boards", "extra"]])

@@ -242,6 +242,8 @@ class Reporter:
 
     def take(self, f_port: int, payload: bytes) -> None:
         """A downlink that is not about records."""
+        if not payload:
+            return  # an acknowledgement or MAC commands alone
         if f_port == COMMAND_PORT:
             now_s = self.keeper.at(self.node.clock.now_ms()) // 1000 if self.keeper.known else None
             code = self._open_config().take(payload, now_s)

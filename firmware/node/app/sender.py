@@ -75,8 +75,7 @@ class Sender:
             payload = writer.to_bytes()
             if not payload and self.keeper.known:
                 return
-            outcome = self.runner.send(uplink.F_PORT if payload else None, payload)
-            self._report("send", outcome)
+            outcome = self._transmit(uplink.F_PORT, payload)
             if outcome.code == "sent":
                 delivery.mark_sent(writer.ids)  # before an answer that has seen them
             self.take_outcome(outcome)
@@ -92,9 +91,23 @@ class Sender:
 
     def exchange(self, f_port: int, payload: bytes, confirmed: bool = False):  # type: ignore[no-untyped-def]
         """Send something that is no record, and take what comes back; the runner's Outcome."""
+        outcome = self._transmit(f_port, payload, confirmed)
+        self.take_outcome(outcome)
+        return outcome
+
+    def _transmit(self, f_port: "int | None", payload: bytes, confirmed: bool = False):  # type: ignore[no-untyped-def]
+        session, memory = self.runner.mac.session, self.keeper.memory
+        rate = session.data_rate
         outcome = self.runner.send(f_port, payload, confirmed)
         self._report("send", outcome)
-        self.take_outcome(outcome)
+        if outcome.heard:
+            # Silence took the rate down the ADR ladder, not distance: an outage is over, and at the lowest rate
+            # the network would need days to bring it back. Tried once: unheard there, it goes down again.
+            if session.data_rate == rate < memory.rate:
+                self.runner.mac.set_adr(session.adr, memory.rate)
+                memory.rate = -1
+            else:
+                memory.rate = session.data_rate
         return outcome
 
     def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 #
 # Imported only when somebody typed something in the window after power-on or reset.
 
+from ..codec.uplink import F_PORT
 from ..schema.events import EVENTS
 from ..schema.quantities import QUALITIES, QUANTITIES
 from .console import IDLE_MS, Console, LineReader
@@ -75,7 +76,7 @@ def _link(cycle) -> list:  # type: ignore[no-untyped-def]
         return ["error not_joined"]
     mac = sender.runner.mac
     mac.request_link_check()
-    outcome = sender.exchange(None, b"")
+    outcome = sender.exchange(F_PORT, b"")
     lines = ["sent %s" % outcome.code]
     if mac.link_check is not None:
         lines += ["margin_db %d" % mac.link_check[0], "gateways %d" % mac.link_check[1]]

@@ -33,6 +33,9 @@ from communode.lns.store import Store
 Event = dict[str, Any]
 _JOIN_DELAY_US = 5_000_000
 _SECOND_US = 1_000_000
+# A frame without payload names a port all the same, as public networks' do: Wireshark (4.0) calls a frame that
+# ends after its FHDR malformed. TS001-1.0.4, 4.3.2 asks for FPort with a payload and allows it without.
+_EMPTY_PORT = 1
 _MAX_PORT = 223
 
 
@@ -344,7 +347,7 @@ class Network:
             ack=acknowledge,
             bit4=left > 0,
             f_opts=f_opts,
-            f_port=item.f_port if item else None,
+            f_port=item.f_port if item else _EMPTY_PORT,
             payload=item.payload if item else b"",
         )
         phy = frame.to_wire(session.nwk_s_key, session.app_s_key, fcnt)
