@@ -427,3 +427,30 @@ def test_a_csv_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommunodeError) as caught:
         read_batch(write(tmp_path, GOOD, "name,colour\nx,red\n"))
     assert caught.value.code == "registration.bad_row"
+
+
+CSV = """batch,board,profile,tenant,name,site
+lot-8,virtual,bin,Commune,a,north
+lot-8,virtual,bin,Commune,b,south
+"""
+
+
+def test_a_csv_alone_is_a_batch_too(tmp_path: Path) -> None:
+    path = tmp_path / "lot.csv"
+    path.write_text(CSV, "utf-8")
+    batch = read_batch(path)
+    assert (batch.name, batch.board.name, batch.profile, batch.tenant) == (
+        "lot-8",
+        "virtual",
+        "bin",
+        "Commune",
+    )
+    assert batch.rows == (Row(name="a", site="north"), Row(name="b", site="south"))
+    assert batch.connect is None
+    (tmp_path / "network.toml").write_text('[network]\nkind = "bench"\nstore = "x.sqlite"\n')
+    assert read_batch(path).network == "bench"
+    path.write_text(CSV.replace("bin,Commune,b", "air,Commune,b"), "utf-8")
+    with pytest.raises(CommunodeError) as caught:
+        read_batch(path)
+    assert caught.value.code == "registration.bad_row"
+    assert "air, bin" in caught.value.message

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The batch file: what all nodes of a batch have in common, and what each is called.
 
-A TOML file, with the nodes in it or in a CSV beside it; the keys are listed at `read_batch`. It holds no key
-and no token, so it may lie in a repository.
+A TOML file, with the nodes in it or in a CSV beside it, or that CSV alone; what it says is listed at
+`read_batch`. It holds no key and no token, so it may lie in a repository.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from communode.boards import Board, load_board
 from communode.errors import CommunodeError
@@ -21,7 +23,9 @@ from communode.profiles import load_profile
 from communode.toml_table import Table, read_toml
 
 JOIN_TIMEOUT_S = 180  # some forty seconds of joining at ever slower data rates, and the back-off
+NETWORK_FILE = "network.toml"
 _ROW = ("mac", "dev_eui", "name", "site", "serial")
+_COMMON = {name: name for name in ("board", "profile", "tenant", "join_eui")} | {"batch": "name"}
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,16 @@ def read_batch(path: Path) -> Batch:
     ``name, board, profile``; may have ``tenant, join_eui, join_timeout_s``, ``nodes`` (a CSV file with the
     columns mac, dev_eui, name, site, serial), ``[block] first, count``, ``[network]`` (see
     `communode.network.servers`), ``[labels] folder, profile_id`` and ``[node.NAME] mac, dev_eui, site,
-    serial``.
+    serial``. A ``.csv`` given as the batch file has the node columns and ``batch, board, profile`` (and
+    ``tenant, join_eui``), the same in every line; its network server is that of `NETWORK_FILE` beside it.
     """
-    table = read_toml(path)
+    table = _from_csv(path) if path.suffix.lower() == ".csv" else read_toml(path)
     block = _read_block(table.table("block")) if "block" in table else None
     kind, connect = read_network(table.table("network")) if "network" in table else ("", None)
     labels, profile_id = _read_labels(table)
     rows = [*_read_nodes(table), *_read_csv(table)]
     _check_rows(path, rows)
+    timeout_s = table.integer("join_timeout_s", 1, 3600) if "join_timeout_s" in table else JOIN_TIMEOUT_S
     batch = Batch(
         name=table.text("name"),
         board=load_board(table.text("board")),
@@ -89,14 +95,44 @@ def read_batch(path: Path) -> Batch:
         exporting=kind in EXPORTING,
         labels=labels,
         profile_id=profile_id,
-        join_timeout_s=table.integer("join_timeout_s", 1, 3600)
-        if "join_timeout_s" in table
-        else JOIN_TIMEOUT_S,
+        join_timeout_s=timeout_s,
     )
     table.finish()
     if "/" in batch.name or batch.name.startswith("."):
         raise table.wrong("name", "a text without / that does not begin with a dot")
     return batch
+
+
+def _from_csv(path: Path) -> Table:
+    """What the lines of a CSV batch file have in common, with what `NETWORK_FILE` beside it adds."""
+    values: dict[str, Any] = {"nodes": path.name}
+    lines = list(_csv_lines(path, (*_ROW, *_COMMON)))
+    for column, key in _COMMON.items():
+        found = {line[column] for line in lines if line.get(column)}
+        if len(found) > 1:
+            reason = f"{column}: {', '.join(sorted(found))}"
+            raise CommunodeError("registration.bad_row", usage=True, file=path, row="*", reason=reason)
+        if found:
+            values[key] = found.pop()
+    beside = path.with_name(NETWORK_FILE)
+    if beside.exists():
+        read_toml(beside)  # says what is wrong with it
+        values |= tomllib.loads(beside.read_text("utf-8"))
+    return Table(path, values)
+
+
+def _csv_lines(file: Path, columns: Collection[str]) -> Iterator[dict[str, str]]:
+    """The lines of a CSV file that has no other columns than ``columns``."""
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_text("utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "UTF-8?"
+        raise CommunodeError("fleet.unreadable", usage=True, file=file, reason=reason) from None
+    if not reader.fieldnames or not set(reader.fieldnames) <= set(columns):
+        known = ", ".join(columns)
+        raise CommunodeError("registration.bad_row", usage=True, file=file, row=1, reason=known)
+    for line in reader:
+        yield {key: (value or "").strip() for key, value in line.items() if key in columns}
 
 
 def _read_block(table: Table) -> Block:
@@ -133,15 +169,9 @@ def _read_csv(table: Table) -> Iterator[Row]:
     if "nodes" not in table:
         return
     file = table.file.parent / Path(table.text("nodes")).expanduser()
-    try:
-        reader = csv.DictReader(io.StringIO(file.read_text("utf-8-sig")))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "UTF-8?"
-        raise CommunodeError("fleet.unreadable", usage=True, file=file, reason=reason) from None
-    if not set(reader.fieldnames or ()) <= set(_ROW) or not reader.fieldnames:
-        raise CommunodeError("registration.bad_row", usage=True, file=file, row=1, reason=", ".join(_ROW))
-    for line in reader:
-        yield _row(file, {key: (value or "").strip() for key, value in line.items() if key in _ROW})
+    columns = (*_ROW, *_COMMON) if file == table.file else _ROW
+    for line in _csv_lines(file, columns):
+        yield _row(file, {key: line[key] for key in _ROW if key in line})
 
 
 def _row(file: Path, values: dict[str, str]) -> Row:
