@@ -4,8 +4,9 @@
 
 A shell block tagged ``sh run`` is run as it stands. One tagged ``sh hardware`` is run against virtual boards:
 every ``/dev/ttyUSBn`` in it becomes the port of a virtual board of the kind that the block names with
-``--board``; ``flash``, ``build`` and ``deploy`` get ``--body virtual``; ``monitor`` ends after two seconds.
-Untagged blocks are not run. Each block has a folder of its own.
+``--board``, each with an address of its own; ``flash``, ``build``, ``deploy`` and ``tray`` get ``--body
+virtual``; ``monitor`` ends after two seconds. Untagged blocks are not run. Each block has a folder of its
+own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```sh (?P<tag>run|hardware)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = re.compile(r"/dev/ttyUSB\d+")
-BODY = re.compile(r"^(communode (?:flash|build|deploy)\b.*)$", re.MULTILINE)
+BODY = re.compile(r"^(communode (?:flash|build|deploy|tray)\b.*)$", re.MULTILINE)
 MONITOR = re.compile(r"^(communode monitor\b.*)$", re.MULTILINE)
 TIMEOUT_S = 300
 
@@ -55,9 +56,10 @@ def for_virtual_ports(code: str, ports: dict[str, str]) -> str:
 
 
 @contextmanager
-def virtual_board(board: str, profile: str, link: Path) -> Iterator[str]:
+def virtual_board(board: str, profile: str, link: Path, number: int) -> Iterator[str]:
     """A virtual board for as long as the block runs; its port."""
     command = [sys.executable, "-m", "communode", "virtual", "run", "--board", board, "--profile", profile]
+    command += ["--mac", f"0200c0{number + 1:06x}"]
     with subprocess.Popen([*command, "--link", str(link)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -76,10 +78,9 @@ def run_block(block: Block) -> str | None:
             profile = re.search(r"--profile (\S+)", code)
             if not board:
                 return "a hardware block names its board with --board"
+            kind = board[1], profile[1] if profile else "air"
             ports = {
-                name: stack.enter_context(
-                    virtual_board(board[1], profile[1] if profile else "air", folder / f"port{number}")
-                )
+                name: stack.enter_context(virtual_board(*kind, folder / f"port{number}", number))
                 for number, name in enumerate(sorted(set(PORT.findall(code))))
             }
             code = for_virtual_ports(code, ports)

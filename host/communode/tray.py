@@ -214,7 +214,8 @@ class _Place:
             self._record, self._identity = record, identity
             record.dev_eui, record.join_eui = identity.dev_eui.hex(), identity.join_eui.hex()
             if plan.network is not None:
-                device = NetworkDevice(identity.dev_eui, identity.join_eui, identity.app_key, _name(record))
+                name = node_name(record)
+                device = NetworkDevice(identity.dev_eui, identity.join_eui, identity.app_key, name)
                 plan.network.register(device, renew=plan.replace)
             tray._records.save(record)
         if seen.dev_eui == record.dev_eui:
@@ -290,7 +291,8 @@ class _Place:
         self._tray._flasher.tell({**self._event(outcome), **end})
 
 
-def _name(record: BoardRecord) -> str:
+def node_name(record: BoardRecord) -> str:
+    """What a node is called until somebody gives it a better name."""
     return f"{record.board}-{record.mac.replace(':', '')[-6:]}"
 
 
@@ -306,7 +308,7 @@ def sheet_labeller(folder: Path, batch: str) -> Labeller:
 
     def label(records: Sequence[BoardRecord]) -> None:
         labels = [
-            Label(record.dev_eui, record.join_eui, _name(record), detail=record.profile or "")
+            Label(record.dev_eui, record.join_eui, node_name(record), detail=record.profile or "")
             for record in records
             if record.dev_eui and record.join_eui
         ]

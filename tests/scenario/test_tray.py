@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from communode.fleet.register import Register
 
 pytestmark = pytest.mark.timeout(500)
 
@@ -73,7 +74,8 @@ class Bench:
     def make_nodes(self) -> tuple[int, list[dict[str, Any]]]:
         command = [sys.executable, "-m", "communode", "tray", "--board", "virtual", "--profile", "air"]
         command += ["--body", "virtual", "--batch-dir", str(self.batch), "--json", "--join-within", "100"]
-        command += ["--passphrase-file", str(self.passphrase), "--gateways", f"127.0.0.1:{self.gateways}"]
+        command += ["--fleet", str(self.folder / "fleet"), "--passphrase-file", str(self.passphrase)]
+        command += ["--gateways", f"127.0.0.1:{self.gateways}"]
         for port in self.ports:
             command += ["--port", str(port)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=240)
@@ -156,6 +158,10 @@ def _check_nodes(bench: Bench, numbers: list[int]) -> None:
     labels = bench.batch / "labels"
     assert {f"{record['dev_eui']}.png" for record in records} <= {path.name for path in labels.iterdir()}
     assert (labels / "batch7.pdf").read_bytes().startswith(b"%PDF")
-    assert stat.S_IMODE((bench.batch / "vault").stat().st_mode) == 0o600
+    assert stat.S_IMODE((bench.folder / "fleet" / "vault.sqlite").stat().st_mode) == 0o600
+    with Register(bench.folder / "fleet" / "fleet.sqlite") as register:
+        enrolled = {node["dev_eui"]: node["batch"] for node in register.nodes()}
+    assert {record["dev_eui"] for record in records} <= set(enrolled)
+    assert set(enrolled.values()) == {"batch7"}
     log = [json.loads(line) for line in (bench.batch / "log.jsonl").read_text().splitlines()]
     assert all(line["verdict"] in ("good", "failed") and line["time"] for line in log)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from communode.cli._fleet import keys_options
 from communode.cli._options import (
     board_option,
     body_option,
@@ -24,8 +25,8 @@ from communode.cli._options import (
 from communode.report import Report
 
 if TYPE_CHECKING:
+    from communode.fleet.place import Place
     from communode.network.registration import NetworkServer
-    from communode.vault import Vault
 
 
 @click.command()
@@ -38,16 +39,14 @@ if TYPE_CHECKING:
     "--batch-dir",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the batch: records, log, labels, vault.",
+    help="Folder of the batch: records, log, labels.",
 )
 @click.option(
     "--image", type=click.Path(path_type=Path, file_okay=False), help="A folder of `communode build`."
 )
 @micropython_option
 @click.option("--join-eui", default="0" * 16, show_default=True, help="JoinEUI, 16 hex digits.")
-@click.option("--vault", type=click.Path(path_type=Path, dir_okay=False), help="Vault for the keys.")
-@click.option("--passphrase-file", type=click.Path(path_type=Path, dir_okay=False), help="Opens the vault.")
-@click.option("--age-identity", type=click.Path(path_type=Path, dir_okay=False), help="Opens the vault.")
+@keys_options
 @click.option(
     "--gateways", metavar="HOST:PORT", help="Hear nodes join through gateways that send here (UDP)."
 )
@@ -67,9 +66,7 @@ def tray(
     image: Path | None,
     micropython: Path | None,
     join_eui: str,
-    vault: Path | None,
-    passphrase_file: Path | None,
-    age_identity: Path | None,
+    place: Place,
     gateways: str | None,
     join_within: int,
     no_labels: bool,
@@ -78,8 +75,8 @@ def tray(
 ) -> int:
     """Make nodes of a tray of boards: flash, identity, join, label, all at once.
 
-    Run it again with the same --batch-dir after a failure: only what is missing is done. Keys go into a vault
-    (in the batch folder unless --vault names one), never to the screen.
+    Run it again with the same --batch-dir after a failure: only what is missing is done. Keys go into the
+    fleet's vault and nodes into its register; no key goes to the screen or into the batch folder.
 
     \b
     Example: communode tray --board heltec_ht_ct62 --profile bin --watch --batch-dir batch7
@@ -89,6 +86,7 @@ def tray(
     from communode.cli._image import image_for
     from communode.cli._table import watch as show
     from communode.flash import check_ports
+    from communode.fleet.enrolment import enrol
     from communode.identity import parse_eui
     from communode.messages import text
     from communode.tray import Provisioning, Tray, sheet_labeller
@@ -99,47 +97,21 @@ def tray(
     made = image_for(board, profile, body, image, micropython)
     report = Report(as_json)
     records = BatchFolder(batch_dir)
+    labels, batch = batch_dir / "labels", batch_dir.resolve().name
+    label = None if no_labels else sheet_labeller(labels, batch)
     with ExitStack() as stack:
-        opened = stack.enter_context(_open_vault(vault or batch_dir / "vault", passphrase_file, age_identity))
+        vault = stack.enter_context(place.vault(create=True))
+        register = stack.enter_context(place.register())
         network = stack.enter_context(_bench_server(gateways, batch_dir)) if gateways else None
-        labels = batch_dir / "labels"
-        plan = Provisioning(
-            opened,
-            join_eui=eui,
-            network=network,
-            join_within_s=join_within,
-            label=None if no_labels else sheet_labeller(labels, batch_dir.resolve().name),
-            replace=replace,
-        )
+        stack.callback(lambda: enrol(register, vault, records.records(), batch))
+        plan = Provisioning(vault, eui, network, join_within, label, replace)
         with show(report) as listener:
             bench = Tray(made, records, listener, provisioning=plan)
             status = on_bench(bench, ports, watch, ports_in, count, report)
-    sheet = labels / f"{batch_dir.resolve().name}.pdf"
+    sheet = labels / f"{batch}.pdf"
     if sheet.exists():
         report.note(text("tray.labels", file=sheet))
     return status
-
-
-@contextmanager
-def _open_vault(path: Path, passphrase_file: Path | None, age_identity: Path | None) -> Iterator[Vault]:
-    """The vault at ``path``, made if there is none; a person at a terminal is asked for its passphrase."""
-    import sys
-
-    from communode.vault import Vault
-    from communode.vault_locks import default_lock, ways
-
-    def ask() -> str:
-        fresh = not path.exists()
-        answer: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=fresh, err=True)
-        return answer
-
-    person = ask if sys.stdin.isatty() else None
-    if path.exists():
-        opened = Vault.open(path, ways(passphrase_file, age_identity, person))
-    else:
-        opened = Vault.create(path, default_lock(passphrase_file, age_identity, person))
-    with opened:
-        yield opened
 
 
 @contextmanager
