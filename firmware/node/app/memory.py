@@ -5,8 +5,8 @@ import struct
 
 from micropython import const
 
-_FORMAT = "<qqiIqqIiHIIB"
-_VERSION = const(2)
+_FORMAT = "<qqiIqqIiHIIbB"
+_VERSION = const(3)
 
 
 class Memory:
@@ -21,6 +21,7 @@ class Memory:
         self.retry_ms = 0  # no join before
         self.wakings = 0
         self.state_hint = -1
+        self.rate = -1  # data rate at which the network was last heard; -1 = not known
         self.journal: tuple[int, int, int] | None = None  # generation, next id, next slot
         if data is None or len(data) != struct.calcsize(_FORMAT) or data[-1] != _VERSION:
             return
@@ -36,6 +37,7 @@ class Memory:
             generation,
             next_id,
             slot,
+            self.rate,
             _,
         ) = struct.unpack(_FORMAT, data)
         self.journal = (generation, next_id, slot)
@@ -56,5 +58,6 @@ class Memory:
             generation,
             next_id,
             slot,
+            self.rate,
             _VERSION,
         )

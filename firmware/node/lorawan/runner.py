@@ -66,6 +66,9 @@ _MIN_SYMBOLS = const(6)
 _ERROR_US = const(500)
 _SPIN_US = const(1500)  # the last stretch before a deadline is not slept in milliseconds
 _TX_MARGIN_US = const(500000)
+_TIMEOUT_LAG_MS = const(10)
+_REST_US = const(200000)  # a wait so long lets the radio sleep
+_PREPARE_US = const(50000)  # then it is woken and set up so early, TCXO and a late processor included
 # Pauses that `join` and `send` sleep themselves; longer ones are the caller's (Outcome.wait_ms).
 _OWN_PAUSE_MS = const(5000)
 _MAX_REPETITIONS = const(15)
@@ -314,8 +317,12 @@ class Runner:
         # The window before this one took its time: the other end of a preamble may still be caught, not more.
         if clock.ticks_diff(opening, clock.ticks_us()) < -lead_us:
             return None
-        modem.prepare_rx(rx, symbols)
         gc.collect()
+        left_us = clock.ticks_diff(opening, clock.ticks_us())
+        if left_us > _REST_US:  # asleep it takes a thousandth of what standby does
+            modem.sleep()
+            clock.sleep_ms((left_us - _PREPARE_US) // 1000)
+        modem.prepare_rx(rx, symbols)
         left_us = clock.ticks_diff(opening, clock.ticks_us())
         if left_us > _SPIN_US:
             clock.sleep_ms((left_us - _SPIN_US) // 1000)
@@ -323,8 +330,9 @@ class Runner:
         if left_us > 0:
             clock.sleep_us(left_us)
         self._note_lateness(clock.ticks_diff(modem.start_rx(), opening))
-        # The window cannot end sooner; then it may be receiving the longest packet there is.
-        clock.sleep_ms(symbols * symbol_us // 1000)
+        # An empty window ends so late, with what the modem takes to say it; a packet waits. Then it may be
+        # receiving the longest packet there is.
+        clock.sleep_ms(symbols * symbol_us // 1000 + _TIMEOUT_LAG_MS)
         step_ms = 2 + symbol_us // 4000
         for _ in range((time_on_air_us(rx, 255) // 1000 + 100) // step_ms):
             packet = modem.poll_rx()
