@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from communode.errors import CommunodeError
-from communode.fleet import schema
+from communode.fleet import schema, words
 
 _NODE_COLUMNS = (
     "n.dev_eui, n.join_eui, n.name, n.profile, n.tenant, s.name AS site, n.mac, h.serial, h.board,"
@@ -80,7 +80,7 @@ class Register:
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
         try:
             if version == 0:
-                for statement in _statements(schema.TABLES):
+                for statement in schema.statements():
                     self.db.execute(statement)
                 self.db.execute(f"PRAGMA user_version={schema.VERSION}")
             elif version != schema.VERSION:
@@ -154,9 +154,9 @@ class Register:
             raise CommunodeError("fleet.unknown_node", usage=True, name=name)
         return found
 
-    def search(self, words: str, limit: int = 1000) -> list[Row]:
+    def search(self, wanted: str, limit: int = 1000) -> list[Row]:
         """Nodes in which every word occurs, by its beginning, or as the end of a DevEUI or MAC address."""
-        terms = _terms(words)
+        terms = words.terms_of(wanted)
         if not terms:
             return []
         query = " ".join(f'"{term}"*' for term in terms)
@@ -369,13 +369,8 @@ class Register:
         ).fetchone()
         if row is None:
             return
-        values = dict(row)
-        named = ("name", "site", "tenant", "batch", "serial", "profile", "board", "network", "state")
-        text = [str(values[name]) for name in named if values[name]]
-        for eui in (dev_eui, values["mac"] or ""):
-            text += [eui, *(eui[-length:] for length in (4, 6, 8) if eui)]  # as people read labels
-        self.db.execute("DELETE FROM words WHERE rowid=?", (values["id"],))
-        self.db.execute("INSERT INTO words(rowid, text) VALUES(?, ?)", (values["id"], " ".join(text)))
+        self.db.execute("DELETE FROM words WHERE rowid=?", (row["id"],))
+        self.db.execute("INSERT INTO words(rowid, text) VALUES(?, ?)", (row["id"], words.text_of(dict(row))))
 
 
 _FILTERS = {
@@ -409,28 +404,6 @@ def _column(name: str, prefix: str = "n") -> str:
     if name not in _CHANGEABLE:
         raise KeyError(name)
     return name
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script (triggers hold semicolons of their own)."""
-    held = ""
-    for line in script.splitlines():
-        held += line + "\n"
-        if sqlite3.complete_statement(held):
-            yield held
-            held = ""
-
-
-def _terms(words: str) -> list[str]:
-    """What the tokenizer would make of a query, quoted against its syntax; EUIs lose their separators."""
-    found = []
-    for word in words.split():
-        bare = word.replace(":", "")
-        hexadecimal = all(letter in "0123456789abcdefABCDEF" for letter in bare)
-        term = (bare if hexadecimal else word).replace('"', " ").strip()
-        if any(letter.isalnum() for letter in term):
-            found.append(term)
-    return found
 
 
 def _user() -> str:

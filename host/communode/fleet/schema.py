@@ -11,6 +11,9 @@ No column holds a key.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+
 VERSION = 1
 
 NODE_STATES = ("drawn", "provisioned", "in_service", "replaced", "retired")
@@ -62,3 +65,13 @@ CREATE TABLE jobs(
     step TEXT NOT NULL {_one_of("step", STEPS)}, renew INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE VIRTUAL TABLE words USING fts5(text, prefix='2 3 4', tokenize='unicode61 remove_diacritics 2');
 """
+
+
+def statements() -> Iterator[str]:
+    """The statements of `TABLES` (triggers hold semicolons of their own)."""
+    held = ""
+    for line in TABLES.splitlines():
+        held += line + "\n"
+        if sqlite3.complete_statement(held):
+            yield held
+            held = ""
