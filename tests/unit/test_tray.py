@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -289,6 +292,50 @@ def test_records_outlive_the_run_and_a_damaged_one_is_named(tmp_path: Path) -> N
     assert "020000000002.json" in caught.value.message
 
 
+def test_the_live_table_shows_each_board_and_why_one_failed(image: Build, tmp_path: Path) -> None:
+    """On a terminal, as a person sees it: the verdicts stay, and the reason is not drawn over."""
+    write_small(image, tmp_path / "image")
+    with LoaderBoard(tmp_path) as one, LoaderBoard(tmp_path, mac="020000000002", chip="esp32c3") as two:
+        arguments = ["flash", "--board", "virtual", "--image", str(tmp_path / "image")]
+        shown = on_terminal([*arguments, "--port", one.port, "--port", two.port])
+    last = shown[shown.rindex("verdict") :]
+    rows = [line.split() for line in last.splitlines() if "02:00:00:00:00:0" in line]
+    assert [(row[1], row[2], row[3], row[-1]) for row in rows] == [
+        ("virtual", "esp32s3", "02:00:00:00:00:01", "good"),
+        ("virtual", "esp32c3", "02:00:00:00:00:02", "failed"),
+    ]
+    assert "Nothing was written." in shown
+    assert "1 of 2 boards are good." in last
+
+
+def on_terminal(arguments: list[str]) -> str:
+    """What the command shows on a wide terminal, without its control sequences."""
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (40, 200))
+    environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1", "COMMUNODE_LANG": "en"}
+    command = [sys.executable, "-m", "communode", *arguments]
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=environment
+    ) as process:
+        os.close(follower)
+        seen = bytearray()
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(leader, 65536):
+                seen += part
+        process.wait(30)
+    os.close(leader)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+
+
+def write_small(image: Build, folder: Path) -> None:
+    """A build folder of the small image."""
+    image.write(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    names = {region.name for region in image.regions}
+    manifest["regions"] = [item for item in manifest["regions"] if item["name"] in names]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_the_command_wants_ports_or_a_bench_to_watch(tmp_path: Path) -> None:
     base = [sys.executable, "-m", "communode", "flash", "--board", "virtual"]
     for arguments in ([], ["--watch", "--port", "x"], ["--port", "x", "--count", "1"]):
@@ -298,11 +345,7 @@ def test_the_command_wants_ports_or_a_bench_to_watch(tmp_path: Path) -> None:
 
 
 def test_the_command_flashes_what_is_plugged_in_and_keeps_records(image: Build, tmp_path: Path) -> None:
-    image.write(tmp_path / "image")
-    manifest = json.loads((tmp_path / "image" / "manifest.json").read_text())
-    names = {region.name for region in image.regions}
-    manifest["regions"] = [item for item in manifest["regions"] if item["name"] in names]
-    (tmp_path / "image" / "manifest.json").write_text(json.dumps(manifest))
+    write_small(image, tmp_path / "image")
     (tmp_path / "ports").mkdir()
     with LoaderBoard(tmp_path) as board:
         os.symlink(board.port, tmp_path / "ports" / "one")

@@ -13,7 +13,7 @@ from communode.messages import text
 from communode.report import Report
 
 Listener = Callable[[dict[str, Any]], None]
-_COLUMNS = ("port", "chip", "mac", "stage", "speed", "verdict")
+_COLUMNS = ("port", "board", "chip", "mac", "stage", "speed", "verdict")
 _BAR = 12
 _ROWS_KEPT = 200  # a bench that watches for days shows the newest
 
@@ -68,7 +68,7 @@ def cells(event: dict[str, Any]) -> tuple[str, ...]:
         stage = f"{stage} {'#' * filled}{'.' * (_BAR - filled)} {event['pct']} %"
     speed = f"{event['speed_bps'] // 1000} kbit/s" if event["speed_bps"] else ""
     verdict = text(f"tray.verdict.{event['verdict']}") if event["verdict"] else ""
-    return (event["port"], event["chip"] or "", event["mac"] or "", stage, speed, verdict)
+    return (event["port"], event["board"], event["chip"] or "", event["mac"] or "", stage, speed, verdict)
 
 
 @contextmanager
