@@ -24,7 +24,7 @@ from communode.provisioning.rotate import draw_new_keys
 from communode.provisioning.run import BatchRun, Choices, Provisioned
 from communode.vault import Vault
 from communode.virtual.nvs import NvsPartition
-from fleet_bench import FakeNetwork, kinds, new_batch, open_vault
+from fleet_bench import FakeNetwork, kinds, new_batch, new_node, open_vault
 from loader_board import LoaderBoard
 from nightly import Nightly
 
@@ -221,6 +221,37 @@ def test_rotated_keys_reach_server_and_board_and_the_old_ones_are_forgotten(benc
     assert bench.register.node(FIRST)["keys"] == "vault"
     with pytest.raises(CommunodeError):
         bench.vault.identity(bytes.fromhex(FIRST), 1)
+
+
+def test_a_node_from_a_bench_without_a_batch_is_adopted(bench: Bench) -> None:
+    board = bench.board()
+    identity = new_identity(bytes.fromhex(FIRST))
+    board.flash.program(NVS.offset, make_image(identity.blobs(), NVS.size))
+    board.flash.program(STATE.offset, b"counters")
+    generation = bench.vault.keep_identity(identity)
+    node = new_node(1, dev_eui=FIRST, mac="020000000001")
+    bench.register.add_node(node, key_generation=generation, state="provisioned")
+    assert bench.one(board).done
+    assert held(board) == identity.blobs()
+    assert bench.network.calls == []
+    draw_new_keys(FIRST, bench.register, bench.vault)
+    assert bench.one(board).done
+    assert held(board) == bench.vault.identity(bytes.fromhex(FIRST)).blobs() != identity.blobs()
+
+
+def test_a_node_whose_keys_others_have_gets_ours_and_keeps_its_place(bench: Bench) -> None:
+    board = bench.board()
+    board.flash.program(NVS.offset, make_image(new_identity(bytes.fromhex(FIRST)).blobs(), NVS.size))
+    node = new_node(1, dev_eui=FIRST, mac="020000000001", site="school")
+    bench.register.add_node(node, keys="elsewhere", state="in_service")
+    with pytest.raises(CommunodeError) as caught:
+        draw_new_keys(FIRST, bench.register, bench.vault)
+    assert caught.value.code == "fleet.no_job"
+    assert code(bench.one(board)) == "provision.exists"
+    assert bench.one(board, replace=True).done
+    assert held(board) == bench.vault.identity(bytes.fromhex(FIRST)).blobs()
+    known = bench.register.node(FIRST)
+    assert (known["keys"], known["site"], known["state"]) == ("vault", "school", "in_service")
 
 
 def test_nodes_move_to_another_server_without_their_boards(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from communode.errors import CommunodeError
-from communode.fleet.register import NewNode, Register
+from communode.fleet.register import NewNode, Register, Row
 from communode.fleet.schema import STEPS
 
 
@@ -73,6 +73,19 @@ class Journal:
                 (node.dev_eui, node.mac, node.batch),
             )
         return self._require(node.dev_eui)
+
+    def adopt(self, node: Row) -> Job:
+        """A job for a node that came into the register in another way: from a bench's records, or a file.
+
+        With its keys in the vault it is as far as its state says; else it is to get new ones (see `rotate`).
+        """
+        ours = node["keys"] == "vault"
+        step = "drawn" if not ours else "written" if node["state"] == "drawn" else "done"
+        self._db.execute(
+            "INSERT INTO jobs(dev_eui, mac, batch, step, renew) VALUES(?,?,?,?,?)",
+            (node["dev_eui"], node["mac"], node["batch"], step, not ours),
+        )
+        return self._require(node["dev_eui"])
 
     def advance(self, dev_eui: str, step: str, **detail: Any) -> Job:
         """A step is done. Steps are not skipped: ValueError."""

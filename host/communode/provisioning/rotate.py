@@ -16,9 +16,10 @@ from communode.vault import Vault
 
 def draw_new_keys(dev_eui: str, register: Register, vault: Vault) -> Job:
     """New AppKey and command key for a node. CommunodeError ``fleet.no_job``, ``vault.no_secret``."""
-    journal = Journal(register)
+    journal, node, eui = Journal(register), register.node(dev_eui), bytes.fromhex(dev_eui)
     if journal.job(dev_eui) is None:
-        raise CommunodeError("fleet.no_job", dev_eui=dev_eui)
-    eui = bytes.fromhex(dev_eui)
+        if node["keys"] != "vault" or not node["mac"]:
+            raise CommunodeError("fleet.no_job", dev_eui=dev_eui)
+        journal.adopt(node)
     known = vault.identity(eui)
     return journal.rotate(dev_eui, vault.keep_identity(new_identity(eui, known.join_eui), vault.owner(eui)))

@@ -30,6 +30,7 @@ from communode.flash import Flasher, Job, Listener, Seen, check_ports, event_of,
 from communode.fleet import journal
 from communode.fleet.journal import Journal
 from communode.fleet.register import NewNode, Register, now
+from communode.fleet.register import Row as FleetRow
 from communode.identity import Identity, dev_eui_from_mac, new_identity
 from communode.labels import Label, write_label, write_sheet
 from communode.network.registration import NetworkServer
@@ -158,11 +159,14 @@ class BatchRun:
             if first != port:
                 raise CommunodeError("registration.mac_twice", port=port, mac=seen.mac, first=first)
             job = self._journal.job_of(mac)
-            if job is None:
-                self._check_foreign(port, seen)
-                job = self.draw(mac)
-            else:
+            node = self._register.find_node(mac)
+            if job is None and node is not None and node["keys"] == "vault":
+                job = self._journal.adopt(node)
+            if job is not None:
                 job = self._check_known(port, job, seen)
+            else:
+                self._check_foreign(port, seen)
+                job = self._take_over(node) if node is not None else self.draw(mac)
             if not job.has("registered"):
                 job = self._enrol(job, seen)
             if job.has("written"):
@@ -214,6 +218,16 @@ class BatchRun:
                 batch=batch.name,
             )
             return self._journal.begin(node, generation)
+
+    def _take_over(self, node: FleetRow) -> journal.Job:
+        """New keys for a node whose keys somebody else has; it keeps its DevEUI, name and site."""
+        dev_eui, mac = node["dev_eui"], bytes.fromhex(node["mac"])
+        generation = self._vault.keep_identity(
+            new_identity(bytes.fromhex(dev_eui), bytes.fromhex(node["join_eui"])), mac
+        )
+        with self._register.transaction():
+            self._journal.adopt(node)
+            return self._journal.rotate(dev_eui, generation)
 
     def _free_row(self, mac: str) -> Row:
         """The row of this board, else the first that is for any board and not taken."""
