@@ -80,6 +80,8 @@ class Cycle:
     def run(self) -> int:
         """Do all that is due; return how long to sleep in ms."""
         begun_ms = self.clock.now_ms()
+        if self.node.stays_awake:
+            gc.collect()
         self.memory.wakings += 1
         self.sense_ms = 0
         self.reporter.begin_waking()
@@ -188,6 +190,8 @@ class Cycle:
 
     def save(self) -> None:
         """Leave everything in RTC memory for the next waking."""
+        if self.node.stays_awake:
+            gc.collect()  # what is kept now lives long: it is to find the lowest hole, not the largest
         self.memory.journal = self.journal.position
         self.memory.state_hint = self.state.position
         sections = self.node.retained.sections
