@@ -64,7 +64,8 @@ def examine_board(port: str, store: Path | None = None) -> list[Finding]:
         seen = _see(port)
     except CommunodeError as error:
         return [_failure(error)]
-    findings = [finding("chip", OK, port=port, chip=seen.chip, mac=seen.mac)]
+    flash = {"flash_mb": seen.flash_mb, "flash_id": seen.flash_id or "-"}
+    findings = [finding("chip", OK, port=port, chip=seen.chip, mac=seen.mac, **flash)]
     if seen.dev_eui is None:
         findings.append(finding("identity", WARN, port=port))
     try:

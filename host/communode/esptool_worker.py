@@ -117,13 +117,14 @@ def check_chip(esp: Any, job: dict[str, Any]) -> dict[str, Any]:
     return {"mac": mac.hex(":"), "chip": chip}
 
 
-def check_flash_size(esp: Any, job: dict[str, Any]) -> None:
-    """Refuse a flash chip of another size than the image was built for."""
+def check_flash_size(esp: Any, job: dict[str, Any]) -> int:
+    """Refuse a flash chip of another size than the image was built for; its size in bytes."""
     found = detect_flash_size(esp)
     size = int(found[:-2]) << 20 if found and found.endswith("MB") else 0
     if job["flash_size"] and size != job["flash_size"]:
         code = "flash.too_small" if size < job["flash_size"] else "flash.wrong_size"
         raise Refused(code, found=size >> 20, expected=job["flash_size"] >> 20)
+    return size
 
 
 def read_identity(esp: Any, where: dict[str, int]) -> str | None:
@@ -187,7 +188,9 @@ def run_job(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         if job["baud"] > _CONNECT_BAUD:
             esp.change_baud(job["baud"])
         attach_flash(esp)
-        check_flash_size(esp, job)
+        seen["flash_mb"] = check_flash_size(esp, job) >> 20
+        if job["look"]:
+            seen["flash_id"] = f"{esp.flash_id():06x}"
         if job["guard"] or job["look"]:
             seen["dev_eui"] = read_identity(esp, job["guard"] or job["look"])
             if job["guard"] and seen["dev_eui"] is not None:

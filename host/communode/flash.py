@@ -42,11 +42,16 @@ Listener = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Seen:
-    """A board that answered, before anything is written. ``dev_eui`` is known if the job looked for it."""
+    """A board that answered, before anything is written.
+
+    ``dev_eui`` and ``flash_id`` (JEDEC: capacity, type, vendor; 6 hex digits) are known if the job looked.
+    """
 
     mac: str
     chip: str
     dev_eui: str | None = None
+    flash_mb: int = 0
+    flash_id: str | None = None
     blank: bool | None = None  # whether the region is erased that the job asked about
 
 

@@ -206,6 +206,7 @@ def test_a_board_tells_its_chip_and_a_counter_that_the_server_refuses(
         assert provision_port(plugged.port, node).identity is not None
         by_code = {item.code: item for item in examine_board(plugged.port)}
         assert "esp32s3" in by_code["chip"].message
+        assert "4 MB of flash" in by_code["chip"].message
         assert "air" in by_code["node"].message
         assert "identity" not in by_code
         with opened(store) as memory:

@@ -204,7 +204,10 @@ def test_the_board_is_known_before_anything_is_written_and_may_be_refused(
         flasher = Flasher("virtual", lambda event: None)
         assert refusal(flasher.run(job, refuse)) == "flash.wrong_chip"
         assert board.writes == 0
-        assert seen == [Seen("02:00:00:00:00:01", "esp32s3", None)]
+        assert [replace(board, flash_id=None) for board in seen] == [
+            Seen("02:00:00:00:00:01", "esp32s3", None, flash_mb=4)
+        ]
+        assert all(len(board.flash_id or "") == 6 for board in seen)
         assert flasher.run(job, lambda board: [more]).verdict == "good"
         assert board.flash.read(nvs.offset, 8) == b"identity"
 
