@@ -59,7 +59,7 @@ check: $(READY) $(STUBS)
 	$(BIN)/python tools/readme_blocks.py $(READMES)
 
 bench: $(READY)
-	$(BIN)/python -m pytest -q -s --timeout 0 tests/benchmarks
+	$(BIN)/python -m pytest -q -s --timeout 0 tests/benchmarks --out build/bench
 
 nightly: $(READY)
 	$(BIN)/python tools/nightly.py --scale $(N)
