@@ -19,7 +19,7 @@ def _nvs(op, kind, value, data):
         return _link.call(op, kind, value, data)
     except OSError as error:  # as the port's check_esp_err: the negative code, and its name
         code = error.args[0]
-        raise OSError(-code, _NVS_NAMES.get(code, "ESP_ERR_NVS"))
+        raise OSError(-code, _NVS_NAMES.get(code, "ESP_ERR_NVS")) from None
 
 
 class NVS:
