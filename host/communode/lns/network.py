@@ -33,8 +33,8 @@ from communode.lns.store import Store
 Event = dict[str, Any]
 _JOIN_DELAY_US = 5_000_000
 _SECOND_US = 1_000_000
-# A frame without payload names a port all the same, as public networks' do: Wireshark (4.0) calls a frame that
-# ends after its FHDR malformed. TS001-1.0.4, 4.3.2 asks for FPort with a payload and allows it without.
+# A frame without payload names a port all the same, as public networks' do: Wireshark (4.0) calls a frame
+# that ends after its FHDR malformed. TS001-1.0.4, 4.3.2 asks for FPort with a payload and allows it without.
 _EMPTY_PORT = 1
 _MAX_PORT = 223
 
