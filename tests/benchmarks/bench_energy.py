@@ -26,7 +26,7 @@ from communode.virtual.processor import HEAP_BYTES
 from communode.virtual.protocol import Op, Request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scenario"))
-from field import HOUR_US, Field, FieldNode, Plan, build_for  # noqa: E402
+from field import HOUR_US, Field, FieldNode, Plan, build_for
 
 DATA_RATES = (0, 3, 5)
 INTERVAL_S = 600
@@ -227,7 +227,16 @@ def test_energy_of_a_waking(
             if not _fits(board, profile):
                 continue
             for build, data_rate in (("stock", 5), ("frozen", 5), ("stock", 0), ("stock", 3)):
-                rows.append(_row(tmp_path / board / profile / f"{build}{data_rate}", board, profile, build, data_rate, 0))
+                rows.append(
+                    _row(
+                        tmp_path / board / profile / f"{build}{data_rate}",
+                        board,
+                        profile,
+                        build,
+                        data_rate,
+                        0,
+                    )
+                )
     publish(
         "energy",
         {
@@ -267,7 +276,9 @@ def _assumptions() -> list[str]:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    print(f"\n{'board':24} {'build':7} {'profile':14} {'rate':4} {'bytes':>5} {'mC':>7} {'peers mC':>8} {'awake ms':>8} {'years':>6}")
+    print(
+        f"\n{'board':24} {'build':7} {'profile':14} {'rate':4} {'bytes':>5} {'mC':>7} {'peers mC':>8} {'awake ms':>8} {'years':>6}"
+    )
     for row in rows:
         print(
             f"{row['board']:24} {row['build']:7} {row['profile']:14} {row['data_rate']:4} {row['payload_bytes']:5}"

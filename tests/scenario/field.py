@@ -266,7 +266,7 @@ class Field:
         changed = replace(world, overrides=overrides)
         node.body.world = changed
         for chip in node.body.wiring.chips.values():
-            chip.environment.world = changed  # type: ignore[attr-defined]
+            chip.env.world = changed  # type: ignore[misc]
 
     # --- the owner's side ---
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nothing is lost and nothing stored twice: frames get lost all the time, and the gateway is away for long."""
+"""Nothing is lost and nothing stored twice: frames get lost all the time, the gateway is away for long."""
 
 from __future__ import annotations
 

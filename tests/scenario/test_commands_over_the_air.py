@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands that travel: from the owner through the network server and the air into the node, and its answers."""
+"""Commands that travel: from the owner through network server and air into the node, and its answers."""
 
 from __future__ import annotations
 

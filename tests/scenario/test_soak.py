@@ -69,7 +69,9 @@ def _soak(folder: Path, days: float, seed: int) -> dict[str, Any]:
         assert causes == [1], (causes, node.console()[-1500:])
         taken = node.journal().next_id
         numbers = [number for number, _ in field.times(node)]
-        heap = [(int(used), int(block)) for used, block in re.findall(r"^heap (\d+) (\d+)", node.console(), re.M)]
+        heap = [
+            (int(used), int(block)) for used, block in re.findall(r"^heap (\d+) (\d+)", node.console(), re.M)
+        ]
     # The first hours import what the first status, answer and time need; from the second day on nothing is new.
     settled = heap[4:] if len(heap) > 8 else heap[1:]
     used, block = settled[0]

@@ -21,7 +21,7 @@ class Memory:
         self.retry_ms = 0  # no join before
         self.wakings = 0
         self.state_hint = -1
-        self.rate = -1  # data rate at which the network was last heard; -1 = not known
+        self.rate = -1  # best data rate at which the network was heard; below 0: see sender.py
         self.journal: tuple[int, int, int] | None = None  # generation, next id, next slot
         if data is None or len(data) != struct.calcsize(_FORMAT) or data[-1] != _VERSION:
             return

@@ -5,6 +5,8 @@
 # machine (alarms.py), configuration (config.py, imported only when there is one or a command comes), bytes
 # (codec/), transmissions (lorawan/runner.py).
 
+import sys
+
 from micropython import const
 
 from ..codec import alarm as alarm_codec
@@ -235,6 +237,8 @@ class Reporter:
             from .actions import perform
 
             perform(self.config, cycle)
+            del perform
+            sys.modules.pop(__name__.rsplit(".", 1)[0] + ".actions", None)  # rarely needed: its RAM is free
             self._answers_anew = True
             self.tell_new_answer(cycle.make_sender())
 

@@ -10,6 +10,7 @@ from ..codec.record import UNSYNCED, lost_record
 
 _FRAMES = const(4)  # most frames a waking
 _LEAST_RETRY_MS = const(1000)
+_RATE_PATIENCE = const(7)
 
 
 class Sender:
@@ -101,14 +102,26 @@ class Sender:
         outcome = self.runner.send(f_port, payload, confirmed)
         self._report("send", outcome)
         if outcome.heard:
-            # Silence took the rate down the ADR ladder, not distance: an outage is over, and at the lowest rate
-            # the network would need days to bring it back. Tried once: unheard there, it goes down again.
-            if session.data_rate == rate < memory.rate:
-                self.runner.mac.set_adr(session.adr, memory.rate)
-                memory.rate = -1
-            else:
-                memory.rate = session.data_rate
+            self._learn_rate(rate)
         return outcome
+
+    def _learn_rate(self, sent_at: int) -> None:
+        """After a downlink: back to the rate at which the network was last heard, where silence took it away.
+
+        The ADR ladder takes an outage for distance, and at the lowest rate the network would need days to
+        bring the node back. Where the higher rate stays unheard, eight downlinks pass before it is tried again.
+        """
+        session, memory = self.runner.mac.session, self.keeper.memory
+        best, left = memory.rate, 0
+        if best < 0:  # tried, and not heard there since
+            best, left = (-1 - best) % 16, (-1 - best) // 16
+        if session.data_rate != sent_at or session.data_rate >= best:
+            memory.rate = session.data_rate  # what the network ordered, or heard
+        elif left:
+            memory.rate = -1 - best - 16 * (left - 1)
+        else:
+            self.runner.mac.set_adr(session.adr, best)
+            memory.rate = -1 - best - 16 * _RATE_PATIENCE
 
     def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]
         """Account for a transmission and take what came back."""

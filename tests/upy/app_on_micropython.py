@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# Runs under a 32-bit MicroPython: what a node's whole application takes of the heap. Everything is imported,
+# also what a waking imports only when it is needed; nothing of it touches hardware.
+#
+# MODULES is put before it by the test.
+
+import gc
+
+
+def used():  # type: ignore[no-untyped-def]
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+
+
+before = used()
+for name in MODULES:  # type: ignore[name-defined]  # noqa: F821
+    __import__(name)
+    gc.collect()
+print("code", used() - before)
+print("free", gc.mem_free())
