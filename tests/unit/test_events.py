@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 from communode.node.schema import events as table
-from communode.node.schema.events import BAD_MIC, EVENTS, REPLAY, SENSOR_FAULT, WATCHDOG
+from communode.node.schema.event_names import EVENTS
+from communode.node.schema.events import BAD_MIC, REPLAY, SENSOR_FAULT, WATCHDOG
 from communode.node.storage.events import CAPACITY, MAX_SIZE, Events
 from hypothesis import given, settings
 from hypothesis import strategies as st

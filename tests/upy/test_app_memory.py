@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).with_name("app_on_micropython.py")
 # The console's modules and the actions are dropped when they are done (app/cycle.py, app/reporter.py); the
 # laboratory has a program of its own.
 ELSEWHERE = {
-    *("node.app.actions", "node.app.console", "node.app.session"),
+    *("node.app.actions", "node.app.console", "node.app.session", "node.schema.event_names"),
     *("node.app.laboratory", "node.lorawan.certification"),
 }
 

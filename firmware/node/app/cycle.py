@@ -262,8 +262,12 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
         cycle.reporter.note(codes.CONSOLE)
         serve(cycle, node.terminal.read, print, feed)
         del serve
-        for name in ("session", "console"):  # nobody comes back before the next reset: their RAM is free
-            sys.modules.pop(__name__.rsplit(".", 1)[0] + "." + name, None)
+        for name in (
+            ".app.session",
+            ".app.console",
+            ".schema.event_names",
+        ):  # not needed before the next reset
+            sys.modules.pop(__name__.rsplit(".", 2)[0] + name, None)
     brake = BootBrake(cycle.state.load(STATE_BRAKE))
     if not node.is_wake:
         wait_ms = brake.wait_ms()

@@ -10,7 +10,7 @@ from ..codec.record import UNSYNCED, lost_record
 
 _FRAMES = const(4)  # most frames a waking
 _LEAST_RETRY_MS = const(1000)
-_RATE_PATIENCE = const(7)
+_RATE_PATIENCE = const(1)
 
 
 class Sender:
@@ -97,8 +97,7 @@ class Sender:
         return outcome
 
     def _transmit(self, f_port: "int | None", payload: bytes, confirmed: bool = False):  # type: ignore[no-untyped-def]
-        session, memory = self.runner.mac.session, self.keeper.memory
-        rate = session.data_rate
+        rate = self.runner.mac.session.data_rate
         outcome = self.runner.send(f_port, payload, confirmed)
         self._report("send", outcome)
         if outcome.heard:
@@ -109,7 +108,7 @@ class Sender:
         """After a downlink: back to the rate at which the network was last heard, where silence took it away.
 
         The ADR ladder takes an outage for distance, and at the lowest rate the network would need days to
-        bring the node back. Where the higher rate stays unheard, eight downlinks pass before it is tried again.
+        bring the node back. Where the higher rate stays unheard, two downlinks pass before it is tried again.
         """
         session, memory = self.runner.mac.session, self.keeper.memory
         best, left = memory.rate, 0

@@ -4,7 +4,7 @@
 # Imported only when somebody typed something in the window after power-on or reset.
 
 from ..codec.uplink import F_PORT
-from ..schema.events import EVENTS
+from ..schema.event_names import EVENTS
 from ..schema.quantities import QUALITIES, QUANTITIES
 from .console import IDLE_MS, Console, LineReader
 

@@ -2,7 +2,8 @@
 # THE table of security and fault events that a node counts. Pure.
 #
 # A code is never given a second meaning. Some events have a detail that says of what: a sensor's fault the
-# first quantity of that sensor. Not here: the counting (storage/events.py), the bytes (codec/status.py).
+# first quantity of that sensor. Not here: the counting (storage/events.py), the bytes (codec/status.py),
+# the names (event_names.py: a waking needs none).
 
 from micropython import const
 
@@ -24,25 +25,3 @@ LOW_BATTERY = const(15)  # the node rested to save what is left
 CLOCK_JUMP = const(16)  # the network's time differs by more than the drift allows
 PANIC = const(17)  # an exception that nobody expected ended a waking
 CONSOLE = const(18)  # somebody worked at the console
-
-EVENTS = (
-    "",
-    "bad_mic",
-    "replay",
-    "bad_command",
-    "sensor_fault",
-    "radio_reset",
-    "i2c_recovery",
-    "watchdog",
-    "brownout",
-    "boot_loop",
-    "memory_error",
-    "journal_dropped",
-    "config_reverted",
-    "state_lost",
-    "join_failed",
-    "low_battery",
-    "clock_jump",
-    "panic",
-    "console",
-)

@@ -12,7 +12,8 @@ from typing import Any
 
 from communode.errors import CommunodeError
 from communode.node.codec import status as codec
-from communode.node.schema.events import EVENTS, SENSOR_FAULT
+from communode.node.schema.event_names import EVENTS
+from communode.node.schema.events import SENSOR_FAULT
 from communode.node.schema.quantities import QUANTITIES
 
 _RESETS = tuple(f"resets_{name}" for name in codec.RESETS)

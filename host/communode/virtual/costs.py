@@ -20,3 +20,13 @@ def cost_table() -> dict[str, dict[str, int]]:
                 raise ValueError(f"costs.toml: {section}.{name} names no source")
             costs[section][name] = int(line["value"])
     return costs
+
+
+def frozen_costs(chip: str) -> dict[str, dict[str, int]]:
+    """The table for a frozen build on ``chip``: nothing is mounted, read from a file system or linked."""
+    costs = {section: dict(lines) for section, lines in cost_table().items()}
+    frozen = costs["frozen"]
+    costs["boot"]["wake_ms"] = frozen["esp32_wake_ms"] if chip == "esp32" else frozen["wake_ms"]
+    costs["processor"]["import_us"] = frozen["import_us"]
+    costs["processor"]["vfs_read_us"] = costs["processor"]["vfs_read_us_per_kb"] = 0
+    return costs
