@@ -200,7 +200,7 @@ def boards_at_once(app: Application, folder: Path, count: int) -> dict[str, Any]
         )
         wall_s = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert all(outcome.error is None for outcome in outcomes)
+        assert [str(outcome.error) for outcome in outcomes if outcome.error] == []
     finally:
         for board in boards:
             board.__exit__(None, None, None)
@@ -211,6 +211,13 @@ def boards_at_once(app: Application, folder: Path, count: int) -> dict[str, Any]
 
 def test_deploy_by_each_way(publish: Callable[[str, dict[str, Any]], None], tmp_path: Path) -> None:
     app = application(tmp_path)
+    side = [boards_at_once(app, tmp_path, count) for count in (1, 4, 16)]
+    for line in side:
+        print(
+            "{boards:2} boards at once: {seconds} s, workers {worker_cpu_seconds} s of processor".format(
+                **line
+            )
+        )
     runs = []
     for baud in BAUDS:
         for latency_ms in LATENCIES_MS:
@@ -221,13 +228,6 @@ def test_deploy_by_each_way(publish: Callable[[str, dict[str, Any]], None], tmp_
                         **runs[-1]
                     )
                 )
-    side = [boards_at_once(app, tmp_path, count) for count in (1, 4, 16)]
-    for line in side:
-        print(
-            "{boards:2} boards at once: {seconds} s, workers {worker_cpu_seconds} s of processor".format(
-                **line
-            )
-        )
     versions = {name: metadata.version(name) for name in TOOLS}
     publish("deploy", {"versions": versions, "load": os.getloadavg()[0], "runs": runs, "side_by_side": side})
     seconds = {(run["via"], run["baud"], run["latency_ms"]): run["seconds"] for run in runs}
