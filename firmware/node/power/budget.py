@@ -2,7 +2,7 @@
 # The node's own account of charge: time by phase, multiplied by the board's currents. Pure.
 #
 # Nothing here is measured: times are the node's, currents are those of board.toml with their sources. Sensors
-# are apart. It also answers whether a wait is better spent awake, in light sleep or in deep sleep.
+# are apart.
 
 import struct
 
@@ -21,9 +21,6 @@ BOOT_MS = const(70)  # from waking to main.py, which the node cannot time itself
 TX_UA = const(45000)  # SX1262 at 14 dBm, DC-DC (SX1261/2 Rev 2.1, table 3-7 and AN1200.59)
 RX_UA = const(5300)  # SX1262, LoRa 125 kHz, boosted, DC-DC (SX1261/2 Rev 2.1, table 3-8)
 RX_WINDOW_MS = const(50)  # one empty window at SF7 with the default lead
-
-# Awake time that a light sleep costs by going in and out of it (ESP-IDF, "Sleep modes": about 1 ms).
-_NAP_COST_MS = const(1)
 
 
 class Budget:
@@ -45,13 +42,3 @@ class Budget:
     def charge_mc(self) -> "list[int]":
         """Millicoulombs by phase."""
         return [uc // 1000 for uc in self.uc]
-
-
-def nap_saves(wait_ms: int, active_ua: int, light_ua: int) -> bool:
-    """Whether light sleep costs less than waiting awake for `wait_ms`."""
-    return wait_ms * active_ua > _NAP_COST_MS * active_ua + wait_ms * light_ua
-
-
-def deep_sleep_saves(wait_ms: int, wake_mc_x1000: int, light_ua: int, deep_ua: int) -> bool:
-    """Whether deep sleep, with a waking that costs `wake_mc_x1000` microcoulombs, beats light sleep."""
-    return wait_ms * (light_ua - deep_ua) // 1000 > wake_mc_x1000
