@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+_STARTING_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,17 @@ def holders(port: str) -> list[Holder]:
     target = identity(port)
     if is_url(port) or not os.path.isdir("/proc"):
         return []
-    found: list[Holder] = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal() and int(name) != os.getpid():
-            process = Path("/proc", name)
-            if _has_open(process, target) and not _is_far_end(process, target):
-                found.append(Holder(pid=int(name), command=_command(process)))
-    return found
+    rivals = [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
+    rivals = [pid for pid in rivals if _holds(pid, target)]
+    if rivals:
+        # A process that is being started has its parent's files open for a moment.
+        time.sleep(_STARTING_S)
+    return [Holder(pid, _command(Path("/proc", str(pid)))) for pid in rivals if _holds(pid, target)]
+
+
+def _holds(pid: int, target: str) -> bool:
+    process = Path("/proc", str(pid))
+    return _has_open(process, target) and not _is_far_end(process, target)
 
 
 def _open_files(process: Path) -> dict[str, str]:
