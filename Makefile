@@ -62,7 +62,7 @@ bench: $(READY)
 	$(BIN)/python -m pytest -q -s --timeout 0 tests/benchmarks --out build/bench
 
 nightly: $(READY)
-	$(BIN)/python tools/nightly.py --scale $(N)
+	COMMUNODE_SCALE=$(N) $(BIN)/python -m pytest -q -m nightly --timeout 0 tests
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
