@@ -46,8 +46,10 @@ class DeliveryBench:
         self.asked: deque[int] = deque()  # ms
         self.body = pack_values(quantities_of(_AIR), {})
         mac = SimpleNamespace(max_payload=lambda: DR5[1], request_device_time=lambda: None, device_time=None)
+        mac.session = SimpleNamespace(data_rate=5, adr=True)
+        mac.set_adr = lambda enabled, data_rate: None
         self.runner = SimpleNamespace(mac=mac, send=self._send, late_min_us=0, late_max_us=0)
-        keeper = SimpleNamespace(known=True, is_due=lambda now_ms: False)
+        keeper = SimpleNamespace(known=True, is_due=lambda now_ms: False, memory=SimpleNamespace(rate=5))
         self.sender = Sender(self.runner, self.journal, self.delivery, keeper, _AIR)
 
     def wake(self, *, sample: bool = True) -> None:
@@ -68,7 +70,7 @@ class DeliveryBench:
         first_id = max(0, self.journal.next_id - self.journal.capacity)
         self.delivery = self.sender.delivery = Delivery(first_id, self.now_ms)
 
-    def _send(self, f_port: int, payload: bytes) -> SimpleNamespace:
+    def _send(self, f_port: int, payload: bytes, confirmed: bool) -> SimpleNamespace:
         air_us = time_on_air_us(DR5[0], 13 + len(payload))
         self.airtime.append((self.now_ms, air_us))
         report = decode_readings(payload)

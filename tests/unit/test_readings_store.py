@@ -91,7 +91,7 @@ def test_a_record_of_a_node_that_does_not_know_the_time_has_none() -> None:
         (payload(5)[:-1], "payload too short"),
         (payload(5) + b"\0", "payload too long"),
         (b"\x40" + payload(5)[1:], "unknown payload version"),
-        (b"\x20\xfa" + payload(5)[2:], "unknown profile 250"),
+        (b"\x20\xf9" + payload(5)[2:], "unknown profile 249"),
     ],
 )
 def test_what_is_no_readings_payload_is_a_clear_error(data: bytes, reason: str) -> None:
