@@ -48,7 +48,8 @@ demo: $(RUNS)
 	$(BIN)/communode demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not nightly and not realtime"
+	$(BIN)/python -m pytest -q -m "realtime and not nightly"
 
 check: $(READY) $(STUBS)
 	$(BIN)/ruff check .

@@ -72,3 +72,25 @@ def micropython() -> str:
 def nightly() -> Nightly:
     """For tests marked ``nightly``: writes into ``build/nightly``."""
     return Nightly(Path("build", "nightly"), float(os.environ.get("COMMUNODE_SCALE", "1")))
+
+
+# Boards at serial ports keep real time: receive windows of milliseconds, answers within a tool's patience.
+# Beside a full machine they fail as real boards beside a stalled computer would, so they run one at a time.
+REALTIME = {
+    "test_deploy.py",
+    "test_provision_batch.py",
+    "test_testing_plugin.py",
+    "test_tools_on_virtual_board.py",
+    "test_tray.py",
+    "test_tray_of_sixteen.py",
+    "test_virtual_ports.py",
+    "test_gateway.py",
+    "test_air_link.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what keeps real time."""
+    for item in items:
+        if item.path.name in REALTIME:
+            item.add_marker(pytest.mark.realtime)
