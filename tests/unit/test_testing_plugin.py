@@ -31,8 +31,9 @@ EMBEDDED = """
 
     @pytest.mark.filterwarnings("ignore")
     def test_pytest_embedded_talks_to_the_board(dut):
-        dut.write(b"\\r\\x03")
-        dut.expect_exact(">>> ", timeout=10)
+        for key in (b"\\x03", b"\\r"):  # one at a time: an interrupt that is late discards the line after it
+            dut.write(key)
+            dut.expect_exact(">>> ", timeout=10)
         dut.write(b"import sys; print(sys.platform, 6 * 7)\\r")
         dut.expect(r"esp32 (\\d+)", timeout=10)
 """
