@@ -24,7 +24,9 @@ MPY_CROSS = (
 
 _OPTIONAL_FOLDERS = ("drivers", "dsp", "lorawan/region")
 _RADIO_DRIVERS = {"sx1262": "radio/sx126x.py", "sx1276": "radio/sx127x.py"}
-_ELSEWHERE = ("lorawan/standalone.py", "radio/micropython_lib.py")  # not for our application
+# What our application does not import.
+_ELSEWHERE = ("lorawan/standalone.py", "radio/micropython_lib.py", "sampling/plausibility.py")
+_IMPORTED_LATER = {"radio/sx126x.py": {"radio/sx126x_listening.py"}}  # inside a function, and always taken
 
 
 def radio_driver(chip: str) -> str:
@@ -46,14 +48,14 @@ def select(root: Path, wanted: set[str]) -> list[str]:
     while queue:
         path = queue.pop()
         taken.add(path)
-        queue += sorted(_imports(root, path, everything) - taken)
+        queue += sorted((_imports(root, path, everything) | _IMPORTED_LATER.get(path, set())) - taken)
     return sorted(taken)
 
 
 def _optional(path: str) -> bool:
     if path.endswith("__init__.py"):
         return False
-    if path in _ELSEWHERE or path in _RADIO_DRIVERS.values():
+    if path in _ELSEWHERE or path.startswith("radio/sx"):
         return True
     return str(PurePosixPath(path).parent) in _OPTIONAL_FOLDERS
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from struct import pack
 from typing import Any
 
-from communode.node.lorawan import crypto
+from communode.node.lorawan import channels, crypto
 from communode.node.lorawan.exchange import Downlink, Joined, MacError, Plan
 from communode.node.lorawan.mac import Mac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -115,8 +115,8 @@ class Fuzzer:
         session = self.mac.session
         self.nwk, self.app = Aes(session.nwk_s_key), Aes(session.app_s_key)
         self.record = session.to_bytes(self.now_ms, True)
-        parameters = self.mac._parameters(868_100_000, 0, False)
-        self.plan = Plan(b"", parameters, session.data_rate)
+        uplink = channels.parameters(self.mac.region, 868_100_000, 0, False)
+        self.plan = Plan(b"", uplink, session.data_rate)
 
     # --- one input --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from communode.node.lorawan import channels
 from communode.node.lorawan.exchange import Plan, Wait
 from communode.node.lorawan.mac import Mac
 from communode.node.lorawan.region import plan as plans
@@ -99,7 +100,7 @@ def test_the_longest_uplink_and_the_join_request_respect_the_dwell_time(name: st
     for data_rate in range(len(region.data_rates)):
         limit = region.payload_limit(session, data_rate)
         if limit and region.supporting(session, session.mask, data_rate):
-            uplink = Mac._parameters(new_mac(name), 0, data_rate, False)
+            uplink = channels.parameters(region, 0, data_rate, False)
             assert time_on_air_us(uplink, limit + 5) <= DWELL_US
     for plan in joins(new_mac(name, joined=False), 20):
         assert plan.airtime_us <= DWELL_US

@@ -65,6 +65,8 @@ for name in REGIONS:
             del sys.modules[loaded]
     before = used()
     region = __import__("node.lorawan.region." + name, None, None, ("REGION",)).REGION
+    if region.listen_us:
+        __import__("node.radio.sx126x_listening")
     code = used() - before
     before = used()
     mac = node.lorawan.mac.Mac(region, aes, bytes(range(8)), bytes(8), bytes(16))

@@ -18,8 +18,7 @@
 
 from micropython import const
 
-from ..radio.modem import LoraParameters
-from . import backoff, commands, crypto, frame
+from . import backoff, channels, commands, crypto, frame
 from .exchange import Downlink, Joined, MacError, Plan, Wait
 from .session import FCNT_BLOCK, Session, sequence_of
 
@@ -105,6 +104,15 @@ class Mac:
         mixed = int.from_bytes(session.dev_eui, "big") ^ session.dev_nonce << 17 ^ session.fcnt_up
         self._random = (mixed ^ mixed >> 32 ^ number) & 0xFFFFFFFF or 1
 
+    def draw(self, bound: int) -> int:
+        """A pseudo-random number below ``bound`` (xorshift32)."""
+        number = self._random
+        number ^= number << 13 & 0xFFFFFFFF
+        number ^= number >> 17
+        number ^= number << 5 & 0xFFFFFFFF
+        self._random = number
+        return number % bound
+
     def set_adr(self, enabled: bool, data_rate: "int | None" = None) -> None:
         """Let the network choose rate and power, or not; ``data_rate`` sets the rate of the next uplinks."""
         self.session.adr = enabled
@@ -127,9 +135,13 @@ class Mac:
         if commands.DEVICE_TIME in self._asked:
             self.device_time = (gps_s, fraction, sent_ms)
 
+    def power_dbm(self, power_index: int, frequency_hz: int) -> int:
+        """Conducted power of a TXPower index; ``frequency_hz`` 0: on any frequency."""
+        return self.region.eirp_dbm(self.session, power_index, frequency_hz) - self.antenna_gain_db
+
     def can_send_at(self, power_index: int) -> bool:
         """Whether the radio can go down to this TXPower index (L2 5.2)."""
-        return self._power_dbm(power_index, 0) >= self.min_power_dbm
+        return self.power_dbm(power_index, 0) >= self.min_power_dbm
 
     def max_payload(self) -> int:
         """Longest application payload of the next uplink, with the MAC commands that must go with it."""
@@ -150,10 +162,10 @@ class Mac:
             session.join_epoch_ms = max(now, 1)
             session.join_attempts = session.join_period = session.join_airtime_ms = 0
             if not session.joined:
-                session.quiet_until_ms = max(session.quiet_until_ms, now + self._draw(_FIRST_JOIN_SPREAD_MS))
+                session.quiet_until_ms = max(session.quiet_until_ms, now + self.draw(_FIRST_JOIN_SPREAD_MS))
         mask, data_rate = self.region.joining(session)
         wire = frame.build_join_request(self._root, self.join_eui, session.dev_eui, session.dev_nonce)
-        plan = self._channel_plan(wire, data_rate, mask, now, True)
+        plan = channels.plan_on(self, mask, wire, data_rate, now, True)
         if isinstance(plan, Wait):
             return plan
         held = backoff.join_wait_ms(session, now, plan.airtime_us // 1000 + 1)
@@ -240,9 +252,9 @@ class Mac:
         now = session.time_ms(now_ms)
         if self._joining:
             pause = backoff.join_pause_ms(session)
-            session.quiet_until_ms = max(session.quiet_until_ms, now + pause + self._draw(pause))
+            session.quiet_until_ms = max(session.quiet_until_ms, now + pause + self.draw(pause))
         elif self._confirmed:  # RETRANSMIT_TIMEOUT, RP 2.2
-            session.quiet_until_ms = max(session.quiet_until_ms, now + 1000 + self._draw(2000))
+            session.quiet_until_ms = max(session.quiet_until_ms, now + 1000 + self.draw(2000))
 
     def close(self) -> None:
         """After the last repetition of an uplink, sent or given up: the ADR back-off."""
@@ -333,99 +345,21 @@ class Mac:
         if cid not in self._requests:
             self._requests += bytes((cid,))
 
-    def _draw(self, bound: int) -> int:
-        """A pseudo-random number below ``bound`` (xorshift32)."""
-        number = self._random
-        number ^= number << 13 & 0xFFFFFFFF
-        number ^= number >> 17
-        number ^= number << 5 & 0xFFFFFFFF
-        self._random = number
-        return number % bound
-
-    def _power_dbm(self, power_index: int, frequency_hz: int) -> int:
-        return self.region.eirp_dbm(self.session, power_index, frequency_hz) - self.antenna_gain_db
-
     def _data_plan(self, wire: bytes, data_rate: int, now_ms: int) -> "Plan | Wait":
         session = self.session
         now = session.time_ms(now_ms)
         mask = self.region.supporting(session, session.mask, data_rate)
         if not mask:  # the rate was chosen by the application: use what the plan has for it
             mask = self.region.supporting(session, self.region.defined(session), data_rate)
-        plan = self._channel_plan(wire, data_rate, mask, now, False)
+        plan = channels.plan_on(self, mask, wire, data_rate, now, False)
         if not isinstance(plan, Wait):
             plan.rx1_delay_us = session.rx_delay * 1000000
             self._book(plan, now)
         return plan
 
-    def _channel_plan(self, wire: bytes, data_rate: int, mask: int, now: int, joining: bool) -> "Plan | Wait":
-        """A plan on one of the channels of ``mask`` that may be used now, or how long until one may."""
-        session = self.session
-        region = self.region
-        if session.quiet_until_ms > now:
-            return Wait(session.quiet_until_ms - now, "pause")
-        plan = Plan(wire, self._parameters(0, data_rate, False), data_rate)
-        plan.joining = self._joining = joining
-        soonest = -1
-        free = 0
-        channel = -1
-        while mask >> channel + 1:
-            channel += 1
-            if not mask >> channel & 1:
-                continue
-            band = region.band(region.frequency_hz(session, channel))
-            wait = session.ledger.wait_ms(band, plan.airtime_us, now) if band >= 0 else 0
-            if not self.duty_cycle:
-                wait = 0
-            if not wait:
-                free |= 1 << channel
-            elif wait > 0 and (soonest < 0 or wait < soonest):
-                soonest = wait
-        if not free:
-            if soonest < 0:
-                raise MacError("never_allowed")
-            return Wait(soonest, "duty_cycle")
-        self._tune(plan, self._pick(free))
-        return plan
-
-    def _pick(self, free: int) -> int:
-        """A random channel of those not used in this round: every channel is used equally (TR007-1.1 4.7)."""
-        session = self.session
-        fresh = free & ~session.used
-        if not fresh:
-            session.used &= ~free
-            fresh = free
-        nth = self._draw(_ones(fresh))
-        channel = 0
-        while True:  # ends: `fresh` has more than `nth` ones
-            if fresh >> channel & 1:
-                if not nth:
-                    break
-                nth -= 1
-            channel += 1
-        session.used |= 1 << channel
-        return channel
-
-    def _tune(self, plan: Plan, channel: int) -> None:
-        """Frequencies, rates and power of a plan on a channel."""
-        session = self.session
-        region = self.region
-        plan.uplink.frequency_hz = region.frequency_hz(session, channel)
-        joined = not plan.joining
-        offset = session.rx1_dr_offset if joined else 0
-        plan.rx1_data_rate = region.rx1_data_rate(session, plan.data_rate, offset)
-        rx1_hz = region.rx1_frequency_hz(session, channel)
-        plan.rx1 = self._parameters(rx1_hz, plan.rx1_data_rate, True)
-        plan.rx2_data_rate = session.rx2_data_rate if joined else region.rx2_data_rate
-        rx2_hz = session.rx2_frequency_hz if joined else region.rx2_frequency_hz
-        plan.rx2 = self._parameters(rx2_hz, plan.rx2_data_rate, True)
-        plan.power_dbm = self._power_dbm(session.power_index if joined else 0, plan.uplink.frequency_hz)
-
-    def _parameters(self, frequency_hz: int, data_rate: int, downlink: bool) -> LoraParameters:
-        rate = self.region.data_rates[data_rate] or (12, 125000)
-        return LoraParameters(frequency_hz, rate[0], rate[1], invert_iq=downlink, crc=not downlink)
-
     def _book(self, plan: Plan, now: int) -> None:
         session = self.session
+        self._joining = plan.joining
         plan.rx2_delay_us = plan.rx1_delay_us + 1000000
         band = self.region.band(plan.uplink.frequency_hz)
         if (band >= 0 and session.ledger.book(band, plan.airtime_us, now)) or not self.cached:
@@ -434,11 +368,3 @@ class Mac:
             silence_us = plan.airtime_us << session.max_duty_cycle
             session.quiet_until_ms = now + silence_us // 1000 + 1
             plan.commit = True
-
-
-def _ones(mask: int) -> int:
-    count = 0
-    while mask:
-        mask &= mask - 1
-        count += 1
-    return count

@@ -109,61 +109,50 @@ class Modem:
     max_power_dbm = 0
     rx_latency_us = 0  # from start_rx to an open receiver: synthesiser, and the start of a TCXO
 
-    def begin(self) -> None:
-        """Reset the chip, see that it answers, and configure all that does not depend on a packet."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # a contract takes no memory on a node
 
-    def reset(self) -> None:
-        """Pulse NRESET and forget what the chip held; `begin` does this and more."""
-        raise NotImplementedError
+        def begin(self) -> None:
+            """Reset the chip, see that it answers, and configure all that does not depend on a packet."""
 
-    def standby(self) -> None:
-        """Stop sending or receiving; the configuration stays."""
-        raise NotImplementedError
+        def reset(self) -> None:
+            """Pulse NRESET and forget what the chip held; `begin` does this and more."""
 
-    def sleep(self) -> None:
-        """Lowest power that keeps the configuration."""
-        raise NotImplementedError
+        def standby(self) -> None:
+            """Stop sending or receiving; the configuration stays."""
 
-    def wake(self) -> None:
-        """Leave sleep and restore what the chip forgets in it. Implied by `prepare_tx` and `prepare_rx`."""
-        raise NotImplementedError
+        def sleep(self) -> None:
+            """Lowest power that keeps the configuration."""
 
-    def prepare_tx(self, parameters: LoraParameters, payload: bytes, power_dbm: int) -> None:
-        """Everything but the start. ``power_dbm`` is limited to what chip and board can do."""
-        raise NotImplementedError
+        def wake(self) -> None:
+            """Leave sleep, restore what the chip forgets in it. Implied by `prepare_tx` and `prepare_rx`."""
 
-    def start_tx(self) -> int:
-        """Send what was prepared: one short command. Returns ticks_us just after it."""
-        raise NotImplementedError
+        def prepare_tx(self, parameters: LoraParameters, payload: bytes, power_dbm: int) -> None:
+            """Everything but the start. ``power_dbm`` is limited to what chip and board can do."""
 
-    def poll_tx(self) -> "int | None":
-        """None while sending, then ticks_us of TxDone, once. RadioError ``tx_timeout`` when it never comes.
+        def start_tx(self) -> int:
+            """Send what was prepared: one short command. Returns ticks_us just after it."""
 
-        The returned time is the computed end of the packet, limited to the interval between the last two
-        polls: exact also for one that polls late.
-        """
-        raise NotImplementedError
+        def poll_tx(self) -> "int | None":
+            """None while sending, then ticks_us of TxDone, once. RadioError ``tx_timeout`` if it never comes.
 
-    def prepare_rx(self, parameters: LoraParameters, symbols: int) -> None:
-        """A single window of ``symbols`` (at least; a chip may round up): everything but the start."""
-        raise NotImplementedError
+            The returned time is the computed end of the packet, limited to the interval between the last two
+            polls: exact also for one that polls late.
+            """
 
-    def start_rx(self) -> int:
-        """Open the window that was prepared: one short command. Returns ticks_us just after it.
+        def prepare_rx(self, parameters: LoraParameters, symbols: int) -> None:
+            """A single window of ``symbols`` (at least; a chip may round up): everything but the start."""
 
-        The receiver listens `rx_latency_us` later, and the window counts from there.
-        """
-        raise NotImplementedError
+        def start_rx(self) -> int:
+            """Open the window that was prepared: one short command. Returns ticks_us just after it.
 
-    def poll_rx(self) -> "RxPacket | bool | None":
-        """None while listening or receiving; False when it ended without a valid packet; else the packet."""
-        raise NotImplementedError
+            The receiver listens `rx_latency_us` later, and the window counts from there.
+            """
 
-    def rssi_dbm(self) -> int:
-        """Strength now on the frequency last prepared; the receiver opens and stays open until `standby`."""
-        raise NotImplementedError
+        def poll_rx(self) -> "RxPacket | bool | None":
+            """None while listening or receiving; False when it ended without a valid packet, else that."""
 
-    def channel_activity(self, parameters: LoraParameters) -> bool:
-        """Whether somebody sends LoRa with these parameters now (CAD); blocks for a few symbols."""
-        raise NotImplementedError
+        def rssi_dbm(self) -> int:
+            """Strength now on the frequency last prepared; the receiver stays open until `standby`."""
+
+        def channel_activity(self, parameters: LoraParameters) -> bool:
+            """Whether somebody sends LoRa with these parameters now (CAD); blocks for a few symbols."""

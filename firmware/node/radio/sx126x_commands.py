@@ -22,8 +22,6 @@ _IMAGE_BANDS = ((440, 0x6B, 0x6F), (510, 0x75, 0x81), (787, 0xC1, 0xC5), (870, 0
 # Power in dBm, paDutyCycle, hpMax, and the SetTxParams code that gives that power (DS table 13-21).
 PA_SX1262 = ((14, 2, 2, 22), (17, 2, 3, 22), (20, 3, 5, 22), (22, 4, 7, 22))
 PA_SX1261 = ((10, 1, 0, 13), (14, 4, 0, 14), (15, 6, 0, 14))
-# Detection peak by spreading factor from 5, for four symbols at 125 kHz (Semtech AN1200.48).
-_CAD_PEAK = b"\x16\x16\x16\x16\x17\x18\x19\x1c"
 
 
 def timer(duration_us: int) -> bytes:
@@ -99,8 +97,3 @@ def symbol_counter(symbols: int) -> "tuple[int, int]":
         mantissa = (mantissa + 3) >> 2
         exponent += 1
     return mantissa << (2 * exponent + 1), mantissa << 3 | exponent
-
-
-def set_cad(spreading_factor: int) -> bytes:
-    """SetCadParams: four symbols, then standby."""
-    return bytes((0x88, 2, _CAD_PEAK[spreading_factor - 5], 10, 0, 0, 0, 0))
