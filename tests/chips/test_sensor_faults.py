@@ -161,7 +161,7 @@ def test_each_fault_ends_as_its_quality_and_goes_away_with_it(still: Bench, name
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in ("pcf8593", "ics43434")])
 def test_a_chip_that_repeats_its_last_value_is_found_by_the_watch(still: Bench, name: str) -> None:
-    from communode.node.sampling.rules import RepetitionWatch
+    from communode.node.sampling.plausibility import RepetitionWatch
 
     chip, sensor = make(still, name)
     settle(still, sensor)
