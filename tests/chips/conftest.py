@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of the chip tests; the bench is in ``sensor_bench.py``."""
+"""Fixtures of the chip tests; the benches are in ``sensor_bench.py`` and ``radio_bench.py``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from communode.node.dsp import reference
 from communode.virtual.world import World
+from radio_bench import BenchAir, Time
 from sensor_bench import Bench, Still
 
 # Viper's type names are known to MicroPython's compiler alone; the kernel itself is judged in tests/unit, and
@@ -27,6 +28,18 @@ def plain_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         reference.weigh_32k(0, 0, array("i", bytes(words)), count, state)
 
     monkeypatch.setattr(ics43434, "weigh", weigh)
+
+
+@pytest.fixture
+def time() -> Time:
+    """The one clock of a radio bench."""
+    return Time()
+
+
+@pytest.fixture
+def air() -> BenchAir:
+    """The air of a radio bench."""
+    return BenchAir()
 
 
 @pytest.fixture

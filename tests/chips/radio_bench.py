@@ -13,7 +13,7 @@ from typing import Any
 from communode.node.radio.modem import LoraParameters, Modem, RxPacket
 from communode.node.radio.sx126x import Sx126x
 from communode.node.radio.sx127x import Sx127x
-from communode.virtual.chips.lora import LoraRadio
+from communode.virtual.chips.lora_radio import LoraRadio
 from communode.virtual.chips.sx1262 import Sx1262
 from communode.virtual.chips.sx1276 import Sx1276
 from communode.virtual.medium import Reception, Transmission
@@ -21,6 +21,7 @@ from communode.virtual.medium import Reception, Transmission
 PIN_US, BYTE_US = 2, 1
 PATIENCE_US = 30_000_000
 TICKS_PERIOD = 1 << 30  # as on the ESP32
+SYMBOL_US = {sf: (1 << sf) * 8 for sf in range(7, 13)}  # at 125 kHz
 
 
 class Time:
@@ -225,3 +226,8 @@ def exchange(
     got = receiver.finish_rx()
     sender.finish_tx()
     return got
+
+
+def payload_of(got: RxPacket | bool) -> bytes | bool:
+    """What a window brought, without the figures of the link."""
+    return got.payload if isinstance(got, RxPacket) else got

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The SX1276 model under our driver, by hand, and under a driver that is not ours."""
+"""The SX1276 model under our driver, by hand, and under a driver that is not ours (see also test_lora_radios.py)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import sys
 from typing import Any
 
 import pytest
-from communode.node.radio.modem import RadioError, RxPacket
+from communode.node.radio.modem import RxPacket
 from communode.virtual.chips import sx1276_power as power
 from communode.virtual.chips.chip import Violation
 from communode.virtual.chips.sx1276 import Sx1276
-from radio_bench import BenchAir, Environment, Station, Time, downlink, exchange, uplink
-
-SYMBOL_US = {sf: (1 << sf) * 8 for sf in range(7, 13)}
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def air() -> BenchAir:
-    return BenchAir()
+from radio_bench import (
+    SYMBOL_US,
+    BenchAir,
+    Environment,
+    Station,
+    Time,
+    downlink,
+    exchange,
+    payload_of,
+    uplink,
+)
 
 
 @pytest.fixture
@@ -31,19 +29,7 @@ def pair(time: Time, air: BenchAir) -> tuple[Station, Station]:
     return Station(time, air, "node", "sx1276"), Station(time, air, "gateway", "sx1276")
 
 
-def payload_of(got: RxPacket | bool) -> bytes | bool:
-    return got.payload if isinstance(got, RxPacket) else got
-
-
 # Two modems
-
-
-@pytest.mark.parametrize("sf", range(7, 13))
-def test_uplink_and_downlink_arrive_at_every_spreading_factor(pair: tuple[Station, Station], sf: int) -> None:
-    node, gateway = pair
-    assert payload_of(exchange(node, gateway, uplink(sf), uplink(sf))) == b"hello, world"
-    assert payload_of(exchange(gateway, node, downlink(sf), downlink(sf), 8)) == b"hello, world"
-    assert node.chip.notes == gateway.chip.notes == []
 
 
 @pytest.mark.parametrize("bandwidth", [62500, 250000, 500000])
@@ -58,14 +44,6 @@ def test_errata_are_cured_at_every_bandwidth_and_band(
     assert [station.chip.notes for station in pair] == [[], []]
 
 
-@pytest.mark.parametrize(("kind", "other"), [("sx1262", "sx1276"), ("sx1276", "sx1262")])
-def test_both_chip_families_understand_each_other(time: Time, air: BenchAir, kind: str, other: str) -> None:
-    node, gateway = Station(time, air, "node", kind), Station(time, air, "gateway", other)
-    for sf in (7, 12):
-        assert payload_of(exchange(node, gateway, uplink(sf), uplink(sf))) == b"hello, world"
-        assert payload_of(exchange(gateway, node, downlink(sf), downlink(sf))) == b"hello, world"
-
-
 @pytest.mark.parametrize(("rssi", "snr"), [(-80.0, 9.25), (-117.0, -7.25), (-60.0, 0.0)])
 def test_signal_figures_are_those_of_the_air(
     pair: tuple[Station, Station], air: BenchAir, rssi: float, snr: float
@@ -77,16 +55,6 @@ def test_signal_figures_are_those_of_the_air(
     assert got.snr_quarter_db == round(4 * snr)
 
 
-@pytest.mark.parametrize("sf", [7, 10, 12])
-def test_window_two_symbols_late_receives_and_four_symbols_late_misses(
-    pair: tuple[Station, Station], sf: int
-) -> None:
-    symbol = SYMBOL_US[sf]
-    on_time = exchange(*pair, uplink(sf), uplink(sf), 12, late_us=2 * symbol)
-    late = exchange(*pair, uplink(sf), uplink(sf), 12, late_us=4 * symbol)
-    assert (payload_of(on_time), late) == (b"hello, world", False)
-
-
 def test_window_ends_after_its_symbols_when_nobody_sends(pair: tuple[Station, Station], time: Time) -> None:
     _, gateway = pair
     gateway.modem.prepare_rx(downlink(9), 300)
@@ -94,51 +62,6 @@ def test_window_ends_after_its_symbols_when_nobody_sends(pair: tuple[Station, St
     assert gateway.finish_rx() is False
     length_us = time.now - time.world_us(opened)
     assert 300 * SYMBOL_US[9] < length_us < 300 * SYMBOL_US[9] + 3000
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"invert_iq": True}, {"frequency_hz": 868300000}, {"spreading_factor": 8}, {"sync_word": 0x12}],
-)
-def test_receiver_that_expects_something_else_stays_deaf(
-    pair: tuple[Station, Station], changes: dict[str, Any], time: Time
-) -> None:
-    before = time.now
-    assert exchange(*pair, uplink(), uplink(**changes), 12) is False
-    assert time.now - before < 2_000_000
-
-
-def test_damaged_packet_with_crc_is_no_packet(pair: tuple[Station, Station], air: BenchAir) -> None:
-    air.damaged = True
-    assert exchange(*pair, uplink(), uplink()) is False
-    air.damaged = False
-    assert payload_of(exchange(*pair, uplink(), uplink())) == b"hello, world"
-
-
-def test_tx_done_is_told_to_the_microsecond_even_by_a_late_poll(
-    pair: tuple[Station, Station], air: BenchAir, time: Time
-) -> None:
-    node, _ = pair
-    node.modem.prepare_tx(uplink(12), b"x" * 51, 14)
-    node.modem.start_tx()
-    time.now += 2_700_000
-    assert abs(node.finish_tx() - air.sent[-1].end_us) < 30
-
-
-def test_starts_and_a_second_window_need_few_transactions(pair: tuple[Station, Station]) -> None:
-    node, _ = pair
-    node.modem.prepare_rx(downlink(7), 8)
-    before = node.bus.transactions
-    node.modem.start_rx()
-    assert node.bus.transactions == before + 1
-    node.finish_rx()
-    before = node.bus.transactions
-    node.modem.prepare_rx(downlink(12, frequency_hz=869525000), 8)
-    assert node.bus.transactions - before <= 4
-    node.modem.prepare_tx(uplink(), b"x", 14)
-    before = node.bus.transactions
-    node.modem.start_tx()
-    assert node.bus.transactions == before + 1
 
 
 # Life
@@ -151,53 +74,6 @@ def test_sleep_keeps_registers_and_the_next_use_wakes(pair: tuple[Station, Stati
     time.sleep_ms(1000)
     assert node.chip.current_ua() == pytest.approx(0.2)
     assert payload_of(exchange(*pair, uplink(), uplink())) == b"hello, world"
-
-
-def test_transmission_that_never_ends_is_an_error_and_the_next_use_recovers(
-    pair: tuple[Station, Station], time: Time
-) -> None:
-    node, _ = pair
-    node.modem.prepare_tx(uplink(), b"x", 14)
-    node.modem.start_tx()
-    node.chip.power(False)
-    with pytest.raises(RadioError) as raised:
-        node.finish_tx()
-    assert raised.value.code == "tx_timeout"
-    node.chip.power(True)
-    time.sleep_ms(20)
-    assert payload_of(exchange(*pair, uplink(), uplink())) == b"hello, world"
-
-
-def test_absent_chip_is_not_found(pair: tuple[Station, Station]) -> None:
-    node, _ = pair
-    node.chip.power(False)
-    with pytest.raises(RadioError) as raised:
-        node.modem.begin()
-    assert raised.value.code == "not_found"
-
-
-def test_channel_activity_is_seen_only_while_somebody_sends(
-    pair: tuple[Station, Station], time: Time
-) -> None:
-    node, gateway = pair
-    assert gateway.modem.channel_activity(uplink(9)) is False
-    node.modem.prepare_tx(uplink(9), b"x" * 40, 14)
-    node.modem.start_tx()
-    time.sleep_ms(60)
-    assert gateway.modem.channel_activity(uplink(9)) is True
-    node.finish_tx()
-    assert gateway.modem.channel_activity(uplink(9)) is False
-
-
-def test_strength_is_noise_until_somebody_sends(pair: tuple[Station, Station], time: Time) -> None:
-    node, gateway = pair
-    gateway.modem.prepare_rx(uplink(), 8)
-    assert gateway.modem.rssi_dbm() == -117
-    node.modem.prepare_tx(uplink(12), b"x", 14)
-    node.modem.start_tx()
-    time.sleep_ms(5)
-    assert gateway.modem.rssi_dbm() == -80
-    gateway.modem.standby()
 
 
 # Power

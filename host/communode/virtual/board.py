@@ -21,7 +21,7 @@ from communode.profiles import Profile
 from communode.virtual.bootable import Partition, find_fault, read_partitions
 from communode.virtual.chip_identity import ChipIdentity
 from communode.virtual.chips.chip import Violation, World
-from communode.virtual.chips.lora import LoraRadio
+from communode.virtual.chips.lora_radio import LoraRadio
 from communode.virtual.costs import cost_table
 from communode.virtual.flash import FlashFile
 from communode.virtual.kernel import ORDERED_ALWAYS, Kernel, RealtimeKernel

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the LoRa radio models share: a receiver that locks or does not, energy, and the antenna switch.
+"""A LoRa receiver that locks or does not, and the times of a packet on air.
 
-Not here: registers and commands (``sx1262``, ``sx1276``), propagation and collisions (``virtual/air.py``).
+Not here: the chips around it (``lora_radio``), propagation and collisions (``virtual/air.py``).
 Nothing here imports the firmware: the models judge it, also its time on air.
 
 Sources: Semtech AN1200.22 and SX1261/2 Rev 2.1 6.1 (packet structure, time on air). That a receiver needs
@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from communode.virtual.chips.chip import Environment, SpiChip, Violation
 from communode.virtual.medium import Medium, Reception, Transmission
 
 LOCK_SYMBOLS = 5
@@ -187,124 +185,3 @@ class Receiver:
         self._packet = None
         self._header_seen = False
         self._search_us = time_us
-
-
-class LoraRadio(SpiChip):
-    """Base of the radio models.
-
-    Settings: ``air`` (a Medium) and ``name`` (its place on it); ``antenna_gain_dbi``, ``feeder_loss_db``;
-    ``tx_enable``, ``rx_enable``: whether the antenna switch hangs on pins ``TXEN``, ``RXEN`` of the board;
-    ``tcxo_mv``: what its TCXO needs, 0 for a crystal. ``notes`` collects what is legal and wrong.
-    """
-
-    def __init__(self, env: Environment, **settings: Any) -> None:
-        super().__init__(env, **settings)
-        self.air: Medium = settings["air"]
-        self.name: str = settings["name"]
-        self.tcxo_mv = int(settings.get("tcxo_mv", 0))
-        self.notes: list[str] = []
-        self.mode = "off"
-        self._switch = {"TXEN": 0, "RXEN": 0}
-        self._wired = {"TXEN": bool(settings.get("tx_enable")), "RXEN": bool(settings.get("rx_enable"))}
-        self._picocoulomb = 0.0
-        self._charged_us = env.now_us()
-        self._sent: Transmission | None = None
-
-    # What subclasses supply
-
-    def settle(self) -> None:
-        """Bring state up to date with the environment's time."""
-        raise NotImplementedError
-
-    def mode_current_ua(self) -> float:
-        """Supply current in the present mode."""
-        raise NotImplementedError
-
-    # Energy
-
-    def current_ua(self) -> float:
-        """Supply current now, typical, from the datasheet's table."""
-        self.settle()
-        return self.mode_current_ua()
-
-    def charge_uc(self) -> float:
-        """Charge drawn since the model was made, in microcoulomb."""
-        self.settle()
-        self._spend(self.env.now_us())
-        return self._picocoulomb / 1e6
-
-    def _spend(self, until_us: int) -> None:
-        if until_us > self._charged_us:
-            self._picocoulomb += self.mode_current_ua() * (until_us - self._charged_us)
-            self._charged_us = until_us
-
-    def _enter(self, mode: str, at_us: int) -> None:
-        self._spend(at_us)
-        self.mode = mode
-
-    # Antenna
-
-    def set_pin(self, name: str, level: int) -> None:
-        """Drive ``TXEN`` or ``RXEN`` of the antenna switch."""
-        if name not in self._switch:
-            super().set_pin(name, level)
-        self.settle()
-        self._switch[name] = level
-
-    def _sends_to_antenna(self) -> bool:
-        wired, level = self._wired, self._switch
-        return (not wired["TXEN"] or bool(level["TXEN"])) and not (wired["RXEN"] and level["RXEN"])
-
-    def _hears_antenna(self) -> bool:
-        wired, level = self._wired, self._switch
-        return (not wired["RXEN"] or bool(level["RXEN"])) and not (wired["TXEN"] and level["TXEN"])
-
-    def _radiate(self, packet: Transmission, conducted_dbm: float) -> None:
-        """Put ``packet`` on the air, ``power_dbm`` to be filled in, if the switch lets it out."""
-        if not self._sends_to_antenna():
-            self.note("transmitted into an antenna switch that is not set to transmit")
-            self._sent = None
-            return
-        gain = float(self.settings.get("antenna_gain_dbi", 0)) - float(self.settings.get("feeder_loss_db", 0))
-        self._sent = Transmission(**{**vars(packet), "power_dbm": conducted_dbm + gain})
-        self.air.transmit(self._sent)
-
-    def _stop_radiating(self, at_us: int) -> None:
-        """The transmitter stops; a packet that is not complete is cut."""
-        if self._sent is not None and at_us < self._sent.end_us:
-            self.air.cut(self._sent, at_us)
-        self._sent = None
-
-    def rssi_now_dbm(self, frequency_hz: int) -> float:
-        """Strength at the receiver now: the strongest packet on the frequency, or noise."""
-        now = self.env.now_us()
-        strength = self.air.noise_dbm(self.name, frequency_hz, now)
-        if not self._hears_antenna():
-            return strength
-        for packet in self.air.transmissions(now, now + 1, frequency_hz):
-            if (
-                packet.source == self.name
-                or abs(packet.frequency_hz - frequency_hz) > packet.bandwidth_hz / 2
-            ):
-                continue
-            reception = self.air.reception(packet, self.name)
-            if reception is not None:
-                strength = max(strength, reception.rssi_dbm)
-        return strength
-
-    def damage(self, payload: bytes) -> bytes:
-        """``payload`` as a receiver hands it over that lost some symbols to a collision."""
-        damaged = bytearray(payload)
-        for _ in range(max(1, len(damaged) // 4) if damaged else 0):
-            damaged[self.env.rng.randrange(len(damaged))] ^= 1 << self.env.rng.randrange(8)
-        return bytes(damaged)
-
-    def note(self, text: str) -> None:
-        """Remember, once, what the chip allows and a designer would not."""
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def forbid(self, condition: bool, text: str) -> None:
-        """Raise Violation when ``condition`` holds."""
-        if condition:
-            raise Violation(f"{type(self).__name__} {self.name}: {text}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The inside of the SX1262 model: supply, reset, time, modes, flags, pins, energy.
+"""The inside of the SX1262 model: start, time, modes, flags, pins, energy.
 
 Not here: SPI and commands (``sx1262``), what a receiver hears (``lora``), power tables (``sx1262_power``).
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from communode.virtual.chips import sx1262_power as power
 from communode.virtual.chips.chip import Environment
-from communode.virtual.chips.lora import Event, LoraRadio, Receiver, Window, symbol_us
+from communode.virtual.chips.lora import Event, Receiver, Window, symbol_us
+from communode.virtual.chips.lora_radio import LoraRadio
 from communode.virtual.medium import Transmission
 
 TX_DONE, RX_DONE, PREAMBLE, HEADER_VALID = 0x0001, 0x0002, 0x0004, 0x0010
@@ -23,7 +24,6 @@ XOSC_START_ERROR = 0x0020
 
 CAD_SYMBOLS = (1, 2, 4, 8, 16)
 BUSY_COLD_US, BUSY_WARM_US = 3500, 340
-_RESET_US = 100  # DS 8.1
 
 # Registers that may be accessed, with their values after reset (DS table 12-1; 0x0706 and 0x029F.. as
 # Semtech's driver uses them).
@@ -44,31 +44,14 @@ class Sx1262Core(LoraRadio):
         self.kind: str = settings.get("chip", "sx1262")
         self._stuck = False
         self._busy_until = 0
-        self._reset_since: int | None = None
-        self._forget()
         self.power(True)
-
-    # Supply and reset
-
-    def power(self, on: bool) -> None:
-        """Supply on or off; on boots the chip from cold."""
-        now = self.env.now_us()
-        if self.mode != "off":
-            self.settle()
-            self._stop_radiating(now)
-        super().power(on)
-        self._forget()
-        self._stuck = False
-        if on:
-            self._boot(now)
-        else:
-            self._enter("off", now)
 
     def stick_busy(self) -> None:
         """Fault: BUSY stays high until NRESET."""
         self._stuck = True
 
     def _forget(self) -> None:
+        super()._forget()
         self._registers = dict(RESET_REGISTERS)
         self._registers[OCP] = power.DEFAULT_OCP[self.kind]
         self._buffer = bytearray(256)
@@ -92,12 +75,13 @@ class Sx1262Core(LoraRadio):
         self._errors = 0
         self._rx_status = (0, 0)
         self._packet_status = (0, 0, 0)
-        self._next: tuple[int, str] | None = None  # a mode that begins later
-        self._end_us: int | None = None  # of a transmission, or of channel activity detection
         self._tx_limit_us: int | None = None
         self._tx_current_ua = 0.0
-        self._receiver: Receiver | None = None
         self._stray_timer_us: int | None = None
+
+    def _restart(self, now: int, supplied: bool) -> None:
+        self._stuck = False
+        self._boot(now)
 
     def _boot(self, now: int) -> None:
         self._enter("standby_rc", now)
@@ -108,25 +92,6 @@ class Sx1262Core(LoraRadio):
             self._calibrated = True
 
     # Pins
-
-    def set_pin(self, name: str, level: int) -> None:
-        """NRESET; and TXEN, RXEN of the antenna switch."""
-        if name != "NRESET":
-            super().set_pin(name, level)
-            return
-        now = self.env.now_us()
-        if not level and self._reset_since is None:
-            self.settle()
-            self._stop_radiating(now)
-            self._reset_since = now
-            self._enter("reset", now)
-        elif level and self._reset_since is not None:
-            self.forbid(now - self._reset_since < _RESET_US, "NRESET was low for less than 100 us")
-            self._reset_since = None
-            self._stuck = False
-            self._forget()
-            if self.powered:
-                self._boot(now)
 
     def pin(self, name: str) -> int:
         """BUSY or DIO1."""
@@ -142,23 +107,18 @@ class Sx1262Core(LoraRadio):
         return super().pin(name)
 
     def next_change_us(self) -> int | None:
-        """When BUSY or DIO1 may change if nobody acts: lets a simulation skip polls. None: not known to."""
-        self.settle()
-        now = self.env.now_us()
-        moments = [self._busy_until, self._next[0] if self._next else 0, self._end_us or 0]
-        if self._receiver is not None:
-            moments.append(self._receiver.next_us() or 0)
-        return min((moment for moment in moments if moment > now), default=None)
+        """As in `LoraRadio`; BUSY is such a pin."""
+        soonest = super().next_change_us()
+        if self._busy_until <= self.env.now_us():
+            return soonest
+        return self._busy_until if soonest is None else min(soonest, self._busy_until)
 
     # Time
 
     def settle(self) -> None:
         """Bring modes, flags and energy up to now."""
         now = self.env.now_us()
-        if self._next is not None and now >= self._next[0]:
-            at_us, mode = self._next
-            self._next = None
-            self._enter(mode, at_us)
+        self._reach_next_mode(now)
         if self.mode == "tx" and self._next is None:
             self._settle_tx(now)
         elif self.mode == "rx" and self._receiver is not None:
@@ -253,11 +213,7 @@ class Sx1262Core(LoraRadio):
         self._end_us = None
         span_us = CAD_SYMBOLS[self._cad[0]] * symbol_us(*self._modulation[:2])
         window = self._window(int(at_us - span_us))
-        heard = self._hears_antenna() and any(
-            window.matches(packet) and self.air.reception(packet, self.name) is not None
-            for packet in self.air.transmissions(window.open_us, at_us, self._frequency_hz)
-        )
-        self._raise(CAD_DONE | (CAD_DETECTED if heard else 0))
+        self._raise(CAD_DONE | (CAD_DETECTED if self._detects(window, at_us) else 0))
         self._enter("standby_rc", at_us)
 
     def _raise(self, flags: int) -> None:

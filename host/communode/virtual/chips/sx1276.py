@@ -16,7 +16,8 @@ from typing import Any
 
 from communode.virtual.chips import sx1276_power as power
 from communode.virtual.chips.chip import Environment
-from communode.virtual.chips.lora import Event, LoraRadio, Receiver, Window, symbol_us, time_on_air_us
+from communode.virtual.chips.lora import Event, Receiver, Window, symbol_us, time_on_air_us
+from communode.virtual.chips.lora_radio import LoraRadio
 from communode.virtual.medium import Transmission
 
 RX_TIMEOUT, RX_DONE, CRC_ERROR, VALID_HEADER, TX_DONE, CAD_DONE, CAD_DETECTED = (
@@ -47,7 +48,7 @@ _BANDWIDTHS = (7800, 10400, 15600, 20800, 31250, 41700, 62500, 125000, 250000, 5
 
 _OSCILLATOR_US, _SYNTHESISER_US = 250, 60  # DS table 10: TS_OSC, TS_FS
 _TO_TX_US, _TO_RX_US = 180, 131  # standby to sending (with PA ramp, 4.2.5.1) and to receiving (table 22)
-_RESET_US, _BOOT_US = 100, 5000  # DS 7.2.2
+_BOOT_US = 5000  # DS 7.2.2: after a reset
 _HF_HZ = 779e6
 
 # RegDioMapping1: for DIO0, DIO1 and DIO3 the flag that each value shows (None: something else).
@@ -61,55 +62,28 @@ _DIO = {
 class Sx1276(LoraRadio):
     """See the module; settings are those of `LoraRadio`, and ``pa_boost`` (the antenna hangs on PA_BOOST)."""
 
+    mode_in_reset = "sleep"
+
     def __init__(self, env: Environment, **settings: Any) -> None:
         super().__init__(env, **settings)
         self._address: int | None = None
         self._selected = self._writing = False
         self._ready_us = 0
-        self._reset_since: int | None = None
-        self._forget()
         self.power(True)
 
     # Supply and reset
 
-    def power(self, on: bool) -> None:
-        """Supply on or off; on boots the chip."""
-        now = self.env.now_us()
-        if self.mode != "off":
-            self.settle()
-            self._stop_radiating(now)
-        super().power(on)
-        self._forget()
-        self._enter("standby" if on else "off", now)
-        self._ready_us = now + 2 * _BOOT_US  # 10 ms from power-on
+    def _restart(self, now: int, supplied: bool) -> None:
+        self._enter("standby", now)
+        self._ready_us = now + (2 * _BOOT_US if supplied else _BOOT_US)  # 10 ms from power-on
 
     def _forget(self) -> None:
+        super()._forget()
         self._registers = bytearray(0x71)
         for address, value in _RESET_REGISTERS.items():
             self._registers[address] = value
         self._fifo = bytearray(256)
-        self._next: tuple[int, str] | None = None
-        self._end_us: int | None = None
-        self._receiver: Receiver | None = None
         self._output = power.Output(0.0, 0.0, False)
-
-    def set_pin(self, name: str, level: int) -> None:
-        """NRESET; and TXEN, RXEN of an antenna switch."""
-        if name != "NRESET":
-            super().set_pin(name, level)
-            return
-        now = self.env.now_us()
-        if not level and self._reset_since is None:
-            self.settle()
-            self._stop_radiating(now)
-            self._reset_since = now
-            self._enter("sleep", now)
-        elif level and self._reset_since is not None:
-            self.forbid(now - self._reset_since < _RESET_US, "NRESET was low for less than 100 us")
-            self._reset_since = None
-            self._forget()
-            self._enter("standby", now)
-            self._ready_us = now + _BOOT_US
 
     def pin(self, name: str) -> int:
         """DIO0, DIO1 or DIO3, as mapped."""
@@ -121,15 +95,6 @@ class Sx1276(LoraRadio):
         shift, flags = _DIO[name]
         flag = flags[self._registers[DIO_MAPPING_1] >> shift & 3]
         return int(flag is not None and bool(self._registers[IRQ_FLAGS] & flag))
-
-    def next_change_us(self) -> int | None:
-        """When a DIO may change if nobody acts: lets a simulation skip polls. None: not known to."""
-        self.settle()
-        now = self.env.now_us()
-        moments = [self._next[0] if self._next else 0, self._end_us or 0]
-        if self._receiver is not None:
-            moments.append(self._receiver.next_us() or 0)
-        return min((moment for moment in moments if moment > now), default=None)
 
     # SPI
 
@@ -305,10 +270,7 @@ class Sx1276(LoraRadio):
     def settle(self) -> None:
         """Bring modes, flags and energy up to now."""
         now = self.env.now_us()
-        if self._next is not None and now >= self._next[0]:
-            at_us, mode = self._next
-            self._next = None
-            self._enter(mode, at_us)
+        self._reach_next_mode(now)
         end = self._end_us
         if self.mode == "tx" and end is not None and now >= end:
             self._sent = None
@@ -377,11 +339,7 @@ class Sx1276(LoraRadio):
     def _finish_cad(self, at_us: int) -> None:
         span_us = 1.85 * symbol_us(self._spreading_factor(), self._bandwidth_hz())
         window = self._window(int(at_us - span_us))
-        heard = self._hears_antenna() and any(
-            window.matches(packet) and self.air.reception(packet, self.name) is not None
-            for packet in self.air.transmissions(window.open_us, at_us, window.frequency_hz)
-        )
-        self._rest(at_us, CAD_DONE | (CAD_DETECTED if heard else 0))
+        self._rest(at_us, CAD_DONE | (CAD_DETECTED if self._detects(window, at_us) else 0))
 
     def mode_current_ua(self) -> float:
         """Typical supply current by mode (DS table 6)."""
