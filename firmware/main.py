@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: MIT
 # The node's program. Ctrl-C in the first seconds after power-on or reset leads to the prompt instead.
-import pack
+import sys
+import time
 
-pack.mount()
+import machine
 
-import hardware  # noqa: E402
-from node.app.cycle import run  # noqa: E402
-from node.app.wiring import wire  # noqa: E402
+try:
+    import pack
 
-run(wire(hardware))
+    pack.mount()
+
+    import hardware
+    from node.app.cycle import run
+    from node.app.wiring import wire
+
+    run(wire(hardware))
+except Exception as error:
+    # Nothing that the application could catch: no memory to begin with, a damaged image. At the prompt a node in
+    # the field would stay for ever.
+    try:
+        sys.print_exception(error)
+    finally:
+        time.sleep_ms(5000)  # for Ctrl-C
+        machine.deepsleep(60000)
