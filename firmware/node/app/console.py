@@ -7,6 +7,7 @@
 
 LINE_LIMIT = 80
 IDLE_MS = 300000  # a session that nobody uses ends
+LONGEST_MS = 3600000  # and so does one with a line that is open and hears noise
 
 
 class Console:

@@ -6,19 +6,20 @@
 from ..codec.uplink import F_PORT
 from ..schema.event_names import EVENTS
 from ..schema.quantities import QUALITIES, QUANTITIES
-from .console import IDLE_MS, Console, LineReader
+from .console import IDLE_MS, LONGEST_MS, Console, LineReader
 
 _POLL_MS = 50
 
 
 def serve(cycle, read, write, feed) -> None:  # type: ignore[no-untyped-def]
-    """Until ``exit``, or five minutes without a word; `feed` keeps the watchdog quiet."""
+    """Until ``exit``, five minutes without a word, or an hour; `feed` keeps the watchdog quiet."""
     console = Console(_commands(cycle))
     reader = LineReader()
     clock = cycle.clock
     idle_ms = 0
+    ends_ms = clock.now_ms() + LONGEST_MS
     write("console; try help")
-    while not console.done and idle_ms < IDLE_MS:
+    while not console.done and idle_ms < IDLE_MS and clock.now_ms() < ends_ms:
         feed()
         text = read()
         if not text:

@@ -4,6 +4,10 @@
 import select
 import sys
 
+from micropython import const
+
+_MOST = const(256)  # at once: a line that never falls silent must not keep the node from its duties
+
 
 class Terminal:
     """Characters that have been typed."""
@@ -16,7 +20,7 @@ class Terminal:
     def read(self) -> str:
         """What is there now; empty when there is nothing."""
         text = ""
-        while not self._closed and self._poll.poll(0):
+        while len(text) < _MOST and not self._closed and self._poll.poll(0):
             character = sys.stdin.read(1)
             if not character:
                 self._closed = True  # end of input: a console that is no terminal
