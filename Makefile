@@ -49,9 +49,7 @@ demo: $(RUNS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not nightly and not realtime"
-# What keeps real time shares the machine with others: what fails is run once more, and must pass then.
-	$(BIN)/python -m pytest -q -m "realtime and not nightly" || \
-	$(BIN)/python -m pytest -q -m "realtime and not nightly" --last-failed
+	$(BIN)/python -m pytest -q -m "realtime and not nightly"
 
 check: $(READY) $(STUBS)
 	$(BIN)/ruff check .

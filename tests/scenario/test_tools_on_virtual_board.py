@@ -276,7 +276,9 @@ def test_the_console_shows_boot_banner_program_and_prompt(flash_copy: FlashCopy)
     with RunningBoard(flash=flash_copy()) as board:
         console = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
         try:
-            os.write(console, b"\r\x03\x03import machine\rmachine.reset()\r")
+            os.write(console, b"\r\x03\x03")
+            read_until(console, rb">>> ")
+            os.write(console, b"import machine\rmachine.reset()\r")
             seen = read_until(console, rb"not provisioned: communode provision --port PORT[^>]*>>> ")
             assert b"MicroPython v1.27.0" in seen
             os.write(console, b"\x04")
@@ -289,5 +291,28 @@ def test_the_console_shows_boot_banner_program_and_prompt(flash_copy: FlashCopy)
             seen = read_until(console, rb"raw REPL; CTRL-B to exit\r\n>")
             os.write(console, b"print(x)\x04")
             read_until(console, rb"OK3\r?\n\x04\x04>")
+        finally:
+            os.close(console)
+
+
+def test_ctrl_c_does_not_break_into_what_takes_a_lock(flash_copy: FlashCopy) -> None:
+    """The unix port would hang at the next new name; a chip's console has no such lock."""
+    busy = "for n in range(10**6): pass\\nfor n in range(300): exec('name_%d = 0' % n)"
+    with RunningBoard(flash=flash_copy()) as board:
+        console = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+        try:
+            os.write(console, b"\r\x03\x03")
+            read_until(console, rb">>> ")
+            os.write(console, f'exec("{busy}\\nimport time; print(n)\\ntime.sleep(60)")\r'.encode())
+            seen = read_until(console, rb"\)\r\n")  # the echo: it runs now
+            os.write(console, b"\x03")
+            seen += read_until(console, rb"KeyboardInterrupt:[^>]*>>> ")
+            assert b"\r\n299\r\n" in seen
+            os.write(console, b"while True: pass\r\n\r\n")
+            read_until(console, rb"pass\r\n[^>]*\r\n")
+            os.write(console, b"\x03")
+            read_until(console, rb"KeyboardInterrupt:[^>]*>>> ")
+            os.write(console, b"never_heard_of = 6 * 7; print(never_heard_of)\r")
+            read_until(console, rb"\r\n42\r\n>>> ")
         finally:
             os.close(console)

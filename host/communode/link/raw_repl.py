@@ -18,6 +18,7 @@ from communode.errors import CommunodeError
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"
 _PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _ENTER_TRIES = 20
+_MARK = "caught up"
 
 
 class SerialPort(Protocol):
@@ -59,15 +60,24 @@ class RawRepl:
 
     def _enter(self) -> None:
         """Interrupt what runs and enter raw mode; ``link.no_repl`` if the board does not let us."""
-        for _ in range(_ENTER_TRIES):
+        for attempt in range(_ENTER_TRIES):
             self._port.write(b"\r" + CTRL_C + CTRL_C + b"\r" + CTRL_A)
             until = time.monotonic() + 1.0
             seen = b""
             while time.monotonic() < until:
                 seen += self._port.read(256)
                 if seen.endswith(_PROMPT):
+                    if attempt:
+                        self._catch_up()
                     return
         raise CommunodeError("link.no_repl", port=self._name)
+
+    def _catch_up(self) -> None:
+        """Read past the answers to earlier attempts: a board that was only slow gives one to each."""
+        self._port.write(f"print(end={_MARK!r})".encode() + CTRL_D)
+        until = time.monotonic() + self._timeout_s
+        while not self._until(b">", until).endswith(b"OK" + _MARK.encode() + CTRL_D + CTRL_D):
+            pass
 
     def soft_reset(self) -> None:
         """Restart the interpreter without main.py: an empty heap, and no application that still runs."""

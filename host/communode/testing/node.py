@@ -87,7 +87,11 @@ class Node:
 
     def __enter__(self) -> Node:
         self._serial = open_port(self.port, timeout_s=0.05)
-        self.reset()
+        try:
+            self.reset()
+        except BaseException:
+            self._serial.close()
+            raise
         return self
 
     def __exit__(

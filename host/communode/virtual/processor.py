@@ -157,9 +157,16 @@ class Processor:
         except (BrokenPipeError, ConnectionError):
             self.alive = False
 
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        os.kill(self.pid, signal.SIGINT)
+    def activity(self) -> tuple[bool, float]:
+        """Whether it waits in a system call, and the processor time that it has used in seconds.
+
+        Where the system does not tell (no ``/proc``), it is taken to wait.
+        """
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return True, 0.0
+        return fields[0] == b"S", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """The power of the processor goes: nothing there can catch this."""

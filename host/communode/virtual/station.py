@@ -27,6 +27,9 @@ _BANNER_END = b'Type "help()" for more information.'
 _MOUNT_REQUEST = b"\x18"  # how mpremote's mounted folder asks the computer; binary until the answer
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _SYNC_MARK = SYNC_REQUEST[:14]  # enough to be sure; the rest may come in the next portion
+_CTRL_C = b"\x03"
+_PORTION = 2048
+_BUSY_S = 0.5  # of processor time: several times that of importing the whole application
 
 
 class Station:
@@ -52,6 +55,7 @@ class Station:
         self._master = -1
         self._slave = -1
         self._input = bytearray()
+        self._held_at_s: float | None = None  # processor time used when Ctrl-C was first held back
         self._output = bytearray()
         self._tail = b""  # output in which the raw prompt may still begin
         self._recent = b""
@@ -168,6 +172,7 @@ class Station:
         if not cause:
             return
         self._raw = self._raw and cause == SOFT
+        self._held_at_s = None
         self._input.clear()
         self._output.clear()
         self._master, self._slave = os.openpty()
@@ -214,10 +219,33 @@ class Station:
         if self._master < 0 or not self._input or not self.board.ready:
             return
         with contextlib.suppress(BlockingIOError):
-            written = os.write(self._master, self._input[:2048])
+            written = os.write(self._master, self._input[: self._portion()])
             del self._input[:written]
         if self._input:
             self._kernel.call_at(self._kernel.now_us() + 1000, self._push_input)
+
+    def _portion(self) -> int:
+        """How much of the input may be handed on now: not beyond a Ctrl-C that would do harm.
+
+        The unix port answers the signal with a long jump from wherever it is. In the middle of an import that
+        leaves the lock of its names closed for good, and the board hangs at the next new name; just before
+        the prompt, or just after, the signal ends the process. At the prompt Ctrl-C is a character, and a
+        processor that waits in a system call holds no lock. One that never waits is interrupted in the end.
+        """
+        processor = self.board.processor
+        if processor is None or not termios.tcgetattr(self._slave)[3] & termios.ISIG:
+            self._held_at_s = None
+            return _PORTION
+        at = self._input.find(_CTRL_C, 0, _PORTION)
+        if at:
+            return at if at > 0 else _PORTION
+        waits, used_s = processor.activity()
+        if self._held_at_s is None:
+            self._held_at_s = used_s
+        if not waits and used_s - self._held_at_s < _BUSY_S:
+            return 0
+        self._held_at_s = None
+        return 1
 
     def _from_board(self) -> None:
         while self._master >= 0:
