@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from communode.virtual.flash import FlashFile, PowerCut
-from communode.virtual.nvs import NvsError, NvsNotFound, NvsPartition
+from communode.virtual.nvs import NvsPartition
+from communode.virtual.nvs_error import NvsError, NvsNotFound
 
 OFFSET, SIZE = 0x9000, 0x6000
 BLOB = bytes(range(256)) * 4

@@ -83,6 +83,13 @@ def unpack(entry: bytes) -> Item | None:
     return Item(entry[0], entry[1], entry[2], entry[3], key, entry[24:32])
 
 
+def variable_item(namespace: int, kind: int, chunk: int, key: str, data: bytes) -> Item:
+    """The first entry of a value that lies in entries of its own."""
+    span = 1 + -(-len(data) // ENTRY_SIZE)
+    field = len(data).to_bytes(2, "little") + b"\xff\xff" + crc32(data).to_bytes(4, "little")
+    return Item(namespace, kind, span, chunk, key, field)
+
+
 class Page:
     """Sector ``sector`` of ``region``, loaded and repaired."""
 

@@ -12,7 +12,9 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from communode.virtual.nvs import NvsError, NvsPartition
+from communode.virtual.chips.chip import Violation
+from communode.virtual.nvs import NvsPartition
+from communode.virtual.nvs_error import NvsError
 from communode.virtual.protocol import Op, Request
 from communode.virtual.rtc import MEMORY_SIZE
 from communode.virtual.wiring import EIO, ENODEV
@@ -30,6 +32,7 @@ _WIRE_RESET_US, _WIRE_SLOT_US = 960, 65
 _NVS_READ_US, _NVS_WRITE_US, _NVS_FAIL_US = 200, 3000, 100
 _RTC_MEMORY_US = 20
 _RANDOM_US = 5
+_ULP_CALL_US = 12  # ulp_run waits for 10
 _FLASH_CALL_US = 10
 
 
@@ -196,6 +199,27 @@ def _rtc_set(board: VirtualProcessorBoard, request: Request) -> None:
     board.answer(request)
 
 
+# The ULP coprocessor
+
+
+def _ulp(board: VirtualProcessorBoard, request: Request) -> None:
+    ulp, now_us = board.ulp, board.time_us
+    if ulp is None:
+        raise Violation(f"{request.op.name}: no ULP on this chip")
+    value = 0
+    if request.op == Op.MEM_READ:
+        value = ulp.read(request.b, now_us)
+    elif request.op == Op.MEM_WRITE:
+        ulp.write(request.b, int.from_bytes(request.data, "little"), now_us)
+    elif request.op == Op.ULP_PERIOD:
+        ulp.set_period(request.b)
+    elif request.op == Op.ULP_LOAD:
+        ulp.load(request.b, request.data, now_us)
+    else:
+        ulp.run(request.b, now_us)
+    board.answer(request, value, _ULP_CALL_US)
+
+
 def _random(board: VirtualProcessorBoard, request: Request) -> None:
     board.answer(request, 0, _RANDOM_US, board.rng.randbytes(request.b))
 
@@ -235,6 +259,11 @@ REQUESTS: dict[Op, Callable[[VirtualProcessorBoard, Request], None]] = {
     Op.RTC_GET: _rtc_get,
     Op.RTC_PUT: _rtc_put,
     Op.RTC_SET: _rtc_set,
+    Op.MEM_READ: _ulp,
+    Op.MEM_WRITE: _ulp,
+    Op.ULP_PERIOD: _ulp,
+    Op.ULP_LOAD: _ulp,
+    Op.ULP_RUN: _ulp,
     Op.RANDOM: _random,
     Op.NOTE: _note,
 }
