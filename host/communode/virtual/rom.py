@@ -15,61 +15,28 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from communode.virtual.bootable import download_banner, xor_bytes
 from communode.virtual.chip_identity import ChipIdentity, Registers
-from communode.virtual.flash import SECTOR_SIZE, FlashFile
+from communode.virtual.flash import FlashFile
+from communode.virtual.rom_flash import LoaderFlash, Upload
+from communode.virtual.rom_refusal import (
+    BAD_CHECKSUM,
+    BAD_LENGTH,
+    NOT_HERE,
+    TOO_LONG,
+    TOO_MUCH,
+    UNKNOWN,
+    Refused,
+)
 from communode.virtual.slip import Decoder, encode
 
 # SYNC as it looks on the wire (SP "Initial Synchronisation"): a board without modem lines goes to
 # the loader when it sees this.
 SYNC_REQUEST = encode(b"\x00\x08\x24\x00\x00\x00\x00\x00\x07\x07\x12\x20" + b"\x55" * 32)
 
-_ROM_DEFAULT_SIZE = 2 << 20  # what the ROM believes of the flash before SPI_SET_PARAMS
 _SLOW_READ = 64
-_MAX_PACKET = 4096
-
-# What went wrong: the code of the ROM (SP "ROM Loader Errors"), the code of the stub (ST commands.h).
-_BAD_LENGTH = (0x05, 0xC0)
-_BAD_CHECKSUM = (0x07, 0xC1)
-_UNKNOWN = (0x05, 0xC3)
-_FLASH_FAILED = (0x06, 0xC4)
-_READ_FAILED = (0x09, 0xC4)
-_WRITE_FAILED = (0x08, 0xC4)
-_NOT_STARTED = (0x06, 0xC6)
-_INFLATE_FAILED = (0x0B, 0xC7)
-_TOO_MUCH = (0x05, 0xC9)
-_NOT_HERE = (0x05, 0xFF)
-
-
-class _Refused(Exception):
-    def __init__(self, error: tuple[int, int]) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-@dataclass
-class _Download:
-    """A flash download under way."""
-
-    offset: int
-    left: int  # bytes still to be written
-    erased_to: int
-    inflate: Any  # zlib's decompressor, whose type has no public name; None when not compressed
-
-
-@dataclass
-class _Upload:
-    """The stub's READ_FLASH under way: one packet in flight at a time (ST)."""
-
-    offset: int
-    end: int
-    start: int
-    packet: int
 
 
 class RomLoader:
@@ -100,6 +67,7 @@ class RomLoader:
         self._on_baud = on_baud or (lambda baud: None)
         self._line_rate = line_rate or (lambda: 115200)
         self.registers = Registers(identity)
+        self._storage = LoaderFlash(flash)
         self._commands = self._command_table()
         self.reset()
 
@@ -110,10 +78,8 @@ class RomLoader:
         self._frames = Decoder()
         self._synced = False
         self._value = 0  # what the ROM's answers carry when they have no value of their own
-        self._attached = False
-        self._flash_limit = min(_ROM_DEFAULT_SIZE, self.flash.size)
-        self._download: _Download | None = None
-        self._upload: _Upload | None = None
+        self._storage.reset()
+        self._upload: Upload | None = None
         self._memory: list[range] = []  # RAM that was loaded
         self._memory_left = 0
         self._after_reply: Callable[[], None] | None = None
@@ -149,16 +115,16 @@ class RomLoader:
             return
         try:
             if size != len(data):
-                raise _Refused(_BAD_LENGTH)
+                raise Refused(BAD_LENGTH)
             handler, least = self._commands.get(command, (None, 0))
             if handler is None or not self._knows(command):
-                raise _Refused(_UNKNOWN)
+                raise Refused(UNKNOWN)
             if len(data) < least:
-                raise _Refused(_BAD_LENGTH)
+                raise Refused(BAD_LENGTH)
             handler(command, data, checksum)
-        except _Refused as refused:
+        except Refused as refused:
             self._after_reply = None
-            if refused.error == _UNKNOWN and self.mode == "rom":
+            if refused.error == UNKNOWN and self.mode == "rom":
                 self._reply(0x00, error=refused.error)  # not the opcode that was asked: so tools tell it
             else:
                 self._reply(command, error=refused.error)
@@ -171,7 +137,7 @@ class RomLoader:
             return
         try:
             after()
-        except _Refused as refused:
+        except Refused as refused:
             self._late_error = refused.error
 
     def _reply(
@@ -252,7 +218,7 @@ class RomLoader:
 
     def _security_info(self, command: int, data: bytes, checksum: int) -> None:
         if self.identity.chip == "esp32":
-            raise _Refused(_NOT_HERE)
+            raise Refused(NOT_HERE)
         self._reply(command, self.identity.security_info())
 
     def _run_user_code(self, command: int, data: bytes, checksum: int) -> None:
@@ -273,7 +239,7 @@ class RomLoader:
     def _memory_data(self, command: int, data: bytes, checksum: int) -> None:
         block = self._block(data, checksum)
         if len(block) > self._memory_left:
-            raise _Refused(_TOO_MUCH)
+            raise Refused(TOO_MUCH)
         self._memory_left -= len(block)
         self._reply(command)
 
@@ -286,141 +252,79 @@ class RomLoader:
         self._memory = []
         self.mode = "stub" if loaded else "gone"  # a jump to where nothing was loaded hangs the chip
         if loaded:
-            self._flash_limit = self.flash.size  # the stub asks the flash chip itself
-            self._attached = True
+            self._storage.enter_stub()
             self._write(encode(b"OHAI"))
 
     # Flash
 
     def _attach(self, command: int, data: bytes, checksum: int) -> None:
-        self._attached = True
+        self._storage.attached = True
         self._reply(command)
 
     def _set_flash_parameters(self, command: int, data: bytes, checksum: int) -> None:
         (size,) = struct.unpack_from("<4xI", data)
-        self._flash_limit = min(size, self.flash.size)
+        self._storage.set_size(size)
         self._reply(command)
 
     def _begin(self, command: int, data: bytes, checksum: int) -> None:
         size, blocks, block_size, offset = struct.unpack_from("<IIII", data)
-        self._check_range(offset, size, _FLASH_FAILED)
-        compressed = command == 0x10
-        start = offset - offset % SECTOR_SIZE
-        end = -(-(offset + size) // SECTOR_SIZE) * SECTOR_SIZE
-        self._check_range(start, end - start, _FLASH_FAILED)
-        left = size if compressed or self.mode == "stub" else max(size, blocks * block_size)
-        self._download = _Download(offset, left, start, zlib.decompressobj() if compressed else None)
-        if self.mode == "rom" and size:  # the stub erases as it goes
-            self.flash.erase(start, end - start)
-            self._download.erased_to = end
+        self._storage.begin(offset, size, blocks * block_size, compressed=command == 0x10)
         self._reply(command)
 
     def _data(self, command: int, data: bytes, checksum: int) -> None:
-        download = self._download
-        if download is None or (download.inflate is not None) != (command == 0x11):
-            raise _Refused(_NOT_STARTED)
+        download = self._storage.download(compressed=command == 0x11)
         block = self._block(data, checksum)
         if self.mode == "stub":
             self._reply(command)
-            self._after_reply = lambda: self._store(download, block)
+            self._after_reply = lambda: self._storage.store(download, block)
         else:
-            self._store(download, block)
+            self._storage.store(download, block)
             self._reply(command)
 
     def _block(self, data: bytes, checksum: int) -> bytes:
         block = data[16:]
         if len(block) != int.from_bytes(data[:4], "little"):
-            raise _Refused(_TOO_MUCH)
+            raise Refused(TOO_MUCH)
         if xor_bytes(block) ^ 0xEF != checksum & 0xFF:
-            raise _Refused(_BAD_CHECKSUM)
+            raise Refused(BAD_CHECKSUM)
         return block
-
-    def _store(self, download: _Download, block: bytes) -> None:
-        if download.inflate is not None:
-            try:
-                block = download.inflate.decompress(block)
-            except zlib.error as error:
-                raise _Refused(_INFLATE_FAILED) from error
-            if len(block) > download.left:
-                raise _Refused(_TOO_MUCH)
-        block = block[: download.left]  # the last plain block is padded
-        end = download.offset + len(block)
-        self._check_range(download.offset, len(block), _FLASH_FAILED)
-        while self.mode == "stub" and download.erased_to < end:
-            self.flash.erase(download.erased_to, SECTOR_SIZE)
-            download.erased_to += SECTOR_SIZE
-        self.flash.program(download.offset, block, strict=False)
-        if self.mode == "rom" and self.flash.read(download.offset, len(block)) != block:
-            raise _Refused(_WRITE_FAILED)  # the ROM reads back what it wrote (SP)
-        download.offset = end
-        download.left -= len(block)
 
     def _end(self, command: int, data: bytes, checksum: int) -> None:
         stay = int.from_bytes(data[:4], "little")
-        download, self._download = self._download, None
-        if self.mode == "rom":
-            self._reply(command)
-            self._leave()  # whether asked to reboot or to run user code: the ROM's loader is left
-            return
-        if download is None:
-            raise _Refused(_NOT_STARTED)
-        if download.left:
-            raise _Refused(_BAD_LENGTH)
+        self._storage.finish()
         self._reply(command)
-        if not stay:
+        if self.mode == "rom":
+            self._leave()  # whether asked to reboot or to run user code: the ROM's loader is left
+        elif not stay:
             self.reset()  # a software reset keeps the straps: back to the ROM's loader
 
     def _hash(self, command: int, data: bytes, checksum: int) -> None:
-        offset, size = struct.unpack_from("<II", data)
-        self._check_range(offset, size, _READ_FAILED)
-        digest = hashlib.md5(self.flash.read(offset, size), usedforsecurity=False)
+        digest = hashlib.md5(self._storage.read(*struct.unpack_from("<II", data)), usedforsecurity=False)
         self._reply(command, digest.digest() if self.mode == "stub" else digest.hexdigest().encode())
 
     def _read_slowly(self, command: int, data: bytes, checksum: int) -> None:
         offset, size = struct.unpack_from("<II", data)
         if size > _SLOW_READ:
-            raise _Refused((0x0A, 0xC0))
-        self._check_range(offset, size, _READ_FAILED)
-        self._reply(command, self.flash.read(offset, size).ljust(_SLOW_READ, b"\0"))
+            raise Refused(TOO_LONG)
+        self._reply(command, self._storage.read(offset, size).ljust(_SLOW_READ, b"\0"))
 
     def _erase_all(self, command: int, data: bytes, checksum: int) -> None:
-        self.flash.erase(0, self.flash.size)
+        self._storage.erase_all()
         self._reply(command)
 
     def _erase_region(self, command: int, data: bytes, checksum: int) -> None:
-        offset, size = struct.unpack_from("<II", data)
-        if offset % SECTOR_SIZE or size % SECTOR_SIZE:
-            raise _Refused(_BAD_LENGTH)
-        self._check_range(offset, size, _FLASH_FAILED)
-        self.flash.erase(offset, size)
+        self._storage.erase(*struct.unpack_from("<II", data))
         self._reply(command)
 
     def _read(self, command: int, data: bytes, checksum: int) -> None:
         offset, size, packet, _ = struct.unpack_from("<IIII", data)
-        if not 0 < packet <= _MAX_PACKET:
-            raise _Refused(_BAD_LENGTH)
-        self._check_range(offset, size, _READ_FAILED)
+        self._upload = self._storage.upload(offset, size, packet)
         self._reply(command)
-        self._upload = _Upload(offset, offset + size, offset, packet)
-        self._send_packet(self._upload)
+        self._write(encode(self._upload.next_packet()))
 
-    def _acknowledge(self, upload: _Upload, frame: bytes) -> None:
-        """The host says how many bytes it has; anything else ends the transfer (ST)."""
-        if len(frame) == 4 and upload.offset < upload.end:
-            self._send_packet(upload)
-            return
-        acknowledged = int.from_bytes(frame, "little") if len(frame) == 4 else None
-        if acknowledged is None or acknowledged >= upload.end - upload.start:
-            sent = self.flash.read(upload.start, upload.offset - upload.start)
+    def _acknowledge(self, upload: Upload, frame: bytes) -> None:
+        answer = upload.answer(frame)
+        if upload.ended:
             self._upload = None
-            self._write(encode(hashlib.md5(sent, usedforsecurity=False).digest()))
-
-    def _send_packet(self, upload: _Upload) -> None:
-        size = min(upload.packet, upload.end - upload.offset)
-        packet = self.flash.read(upload.offset, size)
-        upload.offset += size
-        self._write(encode(packet))
-
-    def _check_range(self, offset: int, size: int, error: tuple[int, int]) -> None:
-        if not self._attached or offset + size > self._flash_limit:
-            raise _Refused(error)
+        if answer:
+            self._write(encode(answer))
