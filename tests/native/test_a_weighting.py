@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A-weighting and LAeq, measured on the code that the chips execute.
 
-Limits: IEC 61672-1:2013, Table 3, class 2. Nominal weightings: Bruel & Kjaer 2209 manual, p. 37 (the same
-table as in IEC 61672-1). The design formula of tools/kernels/a_weighting.py is not the judge: the table is.
+Limits: IEC 61672-1:2013, Table 3 (page 22), acceptance limits of class 2, as transcribed in github.com/jmrplens/
+phonometry at e297ad3, src/phonometry/filters/weighting_compliance.py: the standard itself is sold, not published.
+Nominal weightings: the same table, and Bruel & Kjaer 2209 manual, p. 37. The design formula of
+tools/kernels/a_weighting.py is not the judge: the table is.
 """
 
 from __future__ import annotations
