@@ -16,75 +16,95 @@ from lorawan_air import Air, Block, FakeModem, MemoryStore, VirtualClock, entrop
 APP_KEY = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 
 
-def test_the_derived_scenario_is_met_byte_for_byte() -> None:
-    """L0 to L12 of the vectors: join, requests, ACK, ADR, DevStatus, port 0, confirmed downlink, rollover."""
-    mac = Mac(REGION, Block, bytes.fromhex("8899aabbccddeeff"), bytes.fromhex("0011223344556677"), APP_KEY)
-    mac.restore(None, None, 0)
-    mac.session.dev_nonce = 1
-    mac.session.join_epoch_ms = 1
-    now = 0
+class Scenario:
+    """A node of the vectors, past its join: what it sends is given, byte for byte."""
 
-    def exchange(up: str, down: str | None, plan: object, snr_quarter_db: int = 40) -> object:
-        nonlocal now
-        now += 60_000
+    def __init__(self) -> None:
+        eui = bytes.fromhex("8899aabbccddeeff"), bytes.fromhex("0011223344556677")
+        self.mac = mac = Mac(REGION, Block, *eui, APP_KEY)
+        self.now = 0
+        mac.restore(None, None, 0)
+        mac.session.dev_nonce = 1
+        mac.session.join_epoch_ms = 1
+        accept = "20a04262ca1a0512795e3bf80f857fdf78ec02e63f15f77cc64183d9dcc8a32fcc"
+        got = self.exchange("007766554433221100ffeeddccbbaa9988010018b8c784", accept, mac.join(self.now))
+        assert isinstance(got, Joined)
+
+    def exchange(self, up: str, down: str | None, plan: object, snr_quarter_db: int = 40) -> object:
+        """One uplink that must be ``up``, and what the node makes of ``down``."""
+        self.now += 60_000
         assert isinstance(plan, Plan)
         assert plan.wire.hex() == up
         got = None
         if down:
-            got = mac.receive(plan, bytes.fromhex(down), plan.rx1_data_rate, snr_quarter_db, now)
-            assert got, mac.rejection
-        mac.finish(now)
-        mac.close()
+            wire = bytes.fromhex(down)
+            got = self.mac.receive(plan, wire, plan.rx1_data_rate, snr_quarter_db, self.now)
+            assert got, self.mac.rejection
+        self.mac.finish(self.now)
+        self.mac.close()
         return got
 
-    accept = "20a04262ca1a0512795e3bf80f857fdf78ec02e63f15f77cc64183d9dcc8a32fcc"
-    got = exchange("007766554433221100ffeeddccbbaa9988010018b8c784", accept, mac.join(now))
-    assert isinstance(got, Joined)
+    def send(self, payload: str, confirmed: bool = False) -> object:
+        """Plan an uplink on port 2."""
+        return self.mac.uplink(self.now, 2, bytes.fromhex(payload), confirmed)
+
+
+def test_the_derived_scenario_is_met_byte_for_byte() -> None:
+    """L0 to L10 of the vectors: join, requests, ACK, ADR, DevStatus, port 0, confirmed downlink."""
+    scenario = Scenario()
+    mac = scenario.mac
     assert mac.session.nwk_s_key.hex() == "5f6c23a9e2f1c42c95071c9e25e4fdda"
     assert mac.session.app_s_key.hex() == "7fa12f967446215d0ee7a04aab699aa0"
     assert (mac.session.rx_delay, mac.session.rx2_data_rate, mac.session.mask) == (5, 3, 0xFF)
 
-    exchange("4034120b268000000294f064f3682d4ebf", None, mac.uplink(now, 2, bytes.fromhex("01670110")))
+    scenario.exchange("4034120b268000000294f064f3682d4ebf", None, scenario.send("01670110"))
     mac.request_link_check()
     mac.request_device_time()
-    got = exchange(
+    got = scenario.exchange(
         "8034120b26820100020d02388d511efb7e6c6c",
         "6034120b262e0000020a010d120b9f55800352ff00015d938bfb",
-        mac.uplink(now, 2, bytes.fromhex("01670111"), True),
+        scenario.send("01670111", True),
     )
     assert isinstance(got, Downlink)
     assert got.acked
     assert mac.link_check == (10, 1)
-    assert mac.device_time == (1_436_486_418, 128, now)
+    assert mac.device_time == (1_436_486_418, 128, scenario.now)
     assert (mac.session.data_rate, mac.session.power_index) == (5, 2)
-    exchange(
+    scenario.exchange(
         "4034120b26820200030702207fbe3171263490",
         "6034120b260001000075eaf67fa9",
-        mac.uplink(now, 2, bytes.fromhex("01670112")),
+        scenario.send("01670112"),
         36,
     )
-    got = exchange(
+    got = scenario.exchange(
         "4034120b2683030006ff0902aac10bcf0f48fcce",
         "a034120b261002000a5ed10e588491",
-        mac.uplink(now, 2, bytes.fromhex("01670113")),
+        scenario.send("01670113"),
     )
     assert isinstance(got, Downlink)
     assert (got.f_port, got.payload, got.pending) == (10, b"\xaa\x55", True)
-    exchange("4034120b26a0040071fb668d", None, mac.uplink(now, None))
+    scenario.exchange("4034120b26a0040071fb668d", None, mac.uplink(scenario.now, None))
+
+
+def test_counters_roll_over_sixteen_bits_as_derived() -> None:
+    """L11, L12 and after: FCnt 0xFFFF and 0x10000 up, 0x1FFFF and 0x20000 down."""
+    scenario = Scenario()
+    mac = scenario.mac
+    mac.session.data_rate, mac.session.power_index = 5, 2
     mac.session.fcnt_up = mac.session.fcnt_ceiling = 65535
-    exchange("4034120b2680ffff02cf39215464", None, mac.uplink(now, 2, b"\x01"))
-    exchange("4034120b2680000002aae2b1f53b", None, mac.uplink(now, 2, b"\x01"))
+    scenario.exchange("4034120b2680ffff02cf39215464", None, scenario.send("01"))
+    scenario.exchange("4034120b2680000002aae2b1f53b", None, scenario.send("01"))
     mac.session.fcnt_down = 0x1FFFF
     for wire, payload in (
         ("6034120b2600ffff02e0438b7222", b"\x02"),
         ("6034120b26000000028d7c1639ba", b"\x02"),
     ):
-        plan = mac.uplink(now, 2, b"x")
+        plan = scenario.send("78")
         assert isinstance(plan, Plan)
-        got = mac.receive(plan, bytes.fromhex(wire), 5, 0, now)
+        got = mac.receive(plan, bytes.fromhex(wire), 5, 0, scenario.now)
         assert isinstance(got, Downlink)
         assert got.payload == payload
-        now += 60_000
+        scenario.now += 60_000
     assert mac.session.fcnt_down == 0x20001
 
 

@@ -315,22 +315,41 @@ REJECTS = (
 )
 
 
+class _Tally:
+    """Counts what was compared, and keeps the ids of what differed."""
+
+    def __init__(self):  # type: ignore[no-untyped-def]
+        self.count = 0
+        self.failed = []
+
+    def expect(self, name, got, want):  # type: ignore[no-untyped-def]
+        self.count += 1
+        if got != want:
+            self.failed.append((name, got, want))
+
+
 def check(crypto, frame, aes):  # type: ignore[no-untyped-def]
     """Run everything that runs on both interpreters; returns (checks made, list of the ids that failed)."""
-    failed = []
-    count = 0
+    tally = _Tally()
+    _check_blocks(tally.expect, crypto, aes)
+    _check_data(tally.expect, frame, aes)
+    _check_joins(tally.expect, crypto, frame, aes)
+    _check_rejects(tally.expect, frame, aes)
+    return tally.count, tally.failed
 
-    def expect(name, got, want):  # type: ignore[no-untyped-def]
-        nonlocal count
-        count += 1
-        if got != want:
-            failed.append((name, got, want))
 
+def _check_blocks(expect, crypto, aes):  # type: ignore[no-untyped-def]
     unhex = bytes.fromhex
     expect("FIPS-197", aes(unhex(FIPS_197[0])).encrypt(unhex(FIPS_197[1])), unhex(FIPS_197[2]))
     for size, tag in RFC_4493:
         got = crypto.cmac(aes(unhex(RFC_4493_KEY)), unhex(RFC_4493_MESSAGE)[:size])
         expect("RFC 4493 " + str(size), got, unhex(tag))
+    clear, key, mic = CLEAR_ACCEPT
+    expect("C5 lp", crypto.cmac(aes(unhex(key)), unhex(clear))[:4], unhex(mic))
+
+
+def _check_data(expect, frame, aes):  # type: ignore[no-untyped-def]
+    unhex = bytes.fromhex
     for name, wire, nwk, app, addr, fcnt, f_ctrl, f_opts, f_port, clear in DATA:
         wire = unhex(wire)
         security = frame.Security(addr, aes(unhex(nwk)), aes(unhex(app)))
@@ -351,6 +370,10 @@ def check(crypto, frame, aes):  # type: ignore[no-untyped-def]
             expect(name, "accepted with a wrong MIC", "mic")
         except frame.FrameError as error:
             expect(name, error.code, "mic")
+
+
+def _check_joins(expect, crypto, frame, aes):  # type: ignore[no-untyped-def]
+    unhex = bytes.fromhex
     for name, wire, key, join_eui, dev_eui, dev_nonce in JOIN_REQUESTS:
         got = frame.build_join_request(aes(unhex(key)), unhex(join_eui), unhex(dev_eui), dev_nonce)
         expect(name, got, unhex(wire))
@@ -372,9 +395,10 @@ def check(crypto, frame, aes):  # type: ignore[no-untyped-def]
         root = aes(unhex(key))
         expect(name, crypto.session_key(root, 1, join_nonce, net_id, dev_nonce), unhex(nwk))
         expect(name, crypto.session_key(root, 2, join_nonce, net_id, dev_nonce), unhex(app))
-    expect(
-        "C5 lp", crypto.cmac(aes(unhex(CLEAR_ACCEPT[1])), unhex(CLEAR_ACCEPT[0]))[:4], unhex(CLEAR_ACCEPT[2])
-    )
+
+
+def _check_rejects(expect, frame, aes):  # type: ignore[no-untyped-def]
+    unhex = bytes.fromhex
     for name, wire, addr, code in REJECTS:
         security = frame.Security(addr, aes(bytes(16)), aes(bytes(16)))
         try:
@@ -382,4 +406,3 @@ def check(crypto, frame, aes):  # type: ignore[no-untyped-def]
             expect(name, "accepted", code)
         except frame.FrameError as error:
             expect(name, error.code, code)
-    return count, failed
