@@ -1,41 +1,44 @@
 # SPDX-License-Identifier: MIT
 # MicroPython's side of the kernel tests: runs the calls in cases.bin on the viper functions beside it.
 #
-# Prints "<kernel> <calls> <elements> <wrong>" for each kernel and "all done". A call in cases.bin is the
-# number of its arguments, each argument (type, length or value, bytes), and the CRC-32 of the right result
-# and buffers.
+# Prints "<kernel> <calls> <elements> <wrong>" for each kernel and "all done". The format of cases.bin is in
+# tools/native/case_file.py: the buffers of a block of calls are slices of one, which holds a call as it is read.
 
-import binascii
 import struct
-from array import array
-
+from binascii import crc32
 
 def take(stream, form):
     return struct.unpack(form, stream.read(struct.calcsize(form)))
 
 
-def argument(stream):
-    kind, number = take(stream, "<Bi")
-    kind = chr(kind)
-    if kind == "n":
-        return number
-    data = stream.read(number)
-    return bytearray(data) if kind == "B" else array(kind, data)
-
-
-def run(stream, module_name, function_name, calls):
-    function = getattr(__import__(module_name), function_name)
+def run_block(stream, function):
+    calls, count = take(stream, "<HB")
+    kinds = [take(stream, "<BH") for _ in range(count)]
+    numbers = [at for at in range(count) if kinds[at][0] == ord("n")]
+    form = f"<{len(numbers)}iI"
+    head = struct.calcsize(form)
+    padded = [size + 3 & ~3 for _, size in kinds]
+    changing = head + sum([padded[at] for at in range(count) if kinds[at][0] == ord("~")])
+    same = stream.read(sum([padded[at] for at in range(count) if kinds[at][0] == ord("=")]))
+    whole = memoryview(bytearray(changing + len(same)))
+    arguments = [0] * count
+    start = {ord("~"): head, ord("="): changing}
+    for at in range(count):
+        kind, size = kinds[at]
+        if kind in start:
+            arguments[at] = whole[start[kind] : start[kind] + size]
+            start[kind] += padded[at]
+    call, buffers, shared = whole[:changing], whole[head:], whole[changing:]
     wrong = 0
     for _ in range(calls):
-        (count,) = take(stream, "<B")
-        arguments = [argument(stream) for _ in range(count)]
-        (expected,) = take(stream, "<I")
-        value = function(*arguments)
-        crc = binascii.crc32(struct.pack("<I", (value or 0) & 0xFFFFFFFF))
-        for each in arguments:
-            if not isinstance(each, int):
-                crc = binascii.crc32(each, crc)
-        wrong += crc & 0xFFFFFFFF != expected
+        stream.readinto(call)
+        if same:
+            shared[:] = same
+        given = struct.unpack_from(form, whole)
+        for number, at in enumerate(numbers):
+            arguments[at] = given[number]
+        value = function(*arguments) or 0
+        wrong += crc32(buffers) ^ (value & 0xFFFFFFFF) != given[-1]
     return wrong
 
 
@@ -45,8 +48,10 @@ def main():
         for _ in range(kernels):
             lengths = take(stream, "<BBB")
             name, module, function = [stream.read(length).decode() for length in lengths]
-            calls, elements = take(stream, "<HI")
-            print(name, calls, elements, run(stream, module, function, calls))
+            calls, elements, blocks = take(stream, "<IIH")
+            body = getattr(__import__(module), function)
+            wrong = sum([run_block(stream, body) for _ in range(blocks)])
+            print(name, calls, elements, wrong)
     print("all done")
 
 

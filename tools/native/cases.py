@@ -128,9 +128,12 @@ def _rice(rng: random.Random, size: int) -> list[Argument]:
     return [0, 0, array("H", values), size, k, bytearray(3 * size + 2)]
 
 
+ODD_COLUMNS = (4, 5, 31, 33, 77, 127, 255, 256, 257, 300)
+
+
 def _row(rng: random.Random, size: int) -> list[Argument]:
     columns = (
-        rng.choice((2, 3, 8, 10, 64, 128, rng.randint(2, 300))) if size < 64 else size + rng.randrange(9)
+        rng.choice((2, 3, 8, 10, 64, 128, rng.choice(ODD_COLUMNS))) if size < 64 else size + rng.randrange(9)
     )
     number = rng.choice((1, 2, 8000, rng.randint(1, 8000)))
     return [0, 0, bytearray(columns), number, columns]
