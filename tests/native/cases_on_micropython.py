@@ -7,6 +7,7 @@
 import struct
 from binascii import crc32
 
+
 def take(stream, form):
     return struct.unpack(form, stream.read(struct.calcsize(form)))
 
