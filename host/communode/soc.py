@@ -24,6 +24,7 @@ class Soc:
     input_only: frozenset[int]
     adc1: frozenset[int]  # ADC2 is not offered: it is shared with Wi-Fi and not calibrated alike
     wake: frozenset[int]  # can end deep sleep
+    ulp: frozenset[int]  # inputs that `communode.ulp_program` can read; none: no ULP in the stock image
 
 
 def _pins(*spans: tuple[int, int]) -> frozenset[int]:
@@ -41,6 +42,7 @@ SOCS = {
         input_only=_pins((34, 39)),
         adc1=_pins((32, 39)),
         wake=frozenset({0, 2, 4}) | _pins((12, 15), (25, 27), (32, 39)),
+        ulp=_pins((36, 39)),  # the sensor pads: the others have pulls that reset switches on
     ),
     "esp32s3": Soc(
         name="esp32s3",
@@ -51,6 +53,7 @@ SOCS = {
         input_only=frozenset(),
         adc1=_pins((1, 10)),
         wake=_pins((0, 21)),
+        ulp=_pins((0, 21)),
     ),
     "esp32c3": Soc(
         name="esp32c3",
@@ -61,5 +64,6 @@ SOCS = {
         input_only=frozenset(),
         adc1=_pins((0, 4)),
         wake=_pins((0, 5)),
+        ulp=frozenset(),
     ),
 }

@@ -31,6 +31,7 @@ from communode.virtual.processor import HEAP_BYTES, Processor
 from communode.virtual.protocol import POSTED, Op, Request
 from communode.virtual.requests import REQUESTS
 from communode.virtual.rtc import RtcDomain
+from communode.virtual.ulp import Ulp
 from communode.virtual.wiring import ChipEnvironment, Wiring
 
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 1, 2, 3, 4, 5  # machine.reset_cause() of the ESP32 port
@@ -90,6 +91,7 @@ class VirtualProcessorBoard:
         self.stopped = False
         self.costs = cost_table()
         self.rtc = RtcDomain(self.time_us)
+        self.ulp = self._make_ulp()
         self._cause = POWER_ON
         self._wake = 0
         self._wake_pins: tuple[int, bytes] = (0, b"")
@@ -106,6 +108,11 @@ class VirtualProcessorBoard:
         """What chip ``name`` is given."""
         seed = f"{self.settings.seed}:{self.settings.mac.hex()}:{name}"
         return ChipEnvironment(self.world, self.kernel.now_us, self.kernel.call_at, seed)
+
+    def _make_ulp(self) -> Ulp | None:
+        # Of the RTC domain: resets and deep sleep leave it alone, and a new one is what power finds.
+        chip, seed = self.board.chip, f"{self.settings.seed}:{self.settings.mac.hex()}:{self.time_us}:ulp"
+        return Ulp(chip, self.wiring, random.Random(seed)) if self.board.soc.ulp else None
 
     def _make_radio(self) -> LoraRadio:
         radio = self.board.radio
@@ -128,6 +135,7 @@ class VirtualProcessorBoard:
     def power_on(self) -> str | None:
         """Apply power. Return what keeps the chip from booting what is in flash, or None when it boots."""
         self.rtc = RtcDomain(self.kernel.now_us())
+        self.ulp = self._make_ulp()
         self.radio.power(False)
         self.radio.power(True)
         return self.boot(POWER_ON)
@@ -266,6 +274,7 @@ class VirtualProcessorBoard:
             "gpios": GPIOS[chip],
             "pcnt": chip != "esp32c3",
             "ext0": chip != "esp32c3",
+            "ulp": self.ulp is not None,
             "machine": f"Generic {MACHINES[chip]} module with {MACHINES[chip]}",
             "partitions": [
                 (part.type, part.subtype, part.offset, part.size, part.label, False)

@@ -59,6 +59,11 @@ class Op(enum.IntEnum):
     COUNTER = 58  # a pin, b 0 start, 1 read, 2 stop -> count
     BOOT = 60  # -> JSON: everything the processor must know at start
     READY = 61  # the image is up and turns to boot.py: from here on Ctrl-C means something; posted
+    MEM_READ = 62  # b address of a word of RTC slow memory -> word
+    MEM_WRITE = 63  # b address, data: word
+    ULP_PERIOD = 64  # b us
+    ULP_LOAD = 65  # b address, data: program
+    ULP_RUN = 66  # b entry
     NOTE = 59  # a kind, data: a mark for the energy ledger; posted
 
 

@@ -26,6 +26,7 @@ from communode.virtual.chips.chip import (
     Violation,
     World,
 )
+from communode.virtual.chips.pulse_ulp import PulseUlp
 
 OUTPUT = 2  # bit of machine.Pin's mode that means output
 ENODEV, EIO, ETIMEDOUT = 19, 5, 116
@@ -80,6 +81,7 @@ class Wiring:
         self.uart: dict[tuple[int, int], list[UartChip]] = {}
         self.wire: dict[int, list[OneWireChip]] = {}
         self.i2s: dict[tuple[int, int, int], list[I2sChip]] = {}
+        self.contacts: dict[int, PulseUlp] = {}
         self.gated: dict[str, list[Chip]] = {name: [] for name in board.power}
         self.chips: dict[str, Chip] = {}
         wires = board.radio
@@ -108,7 +110,7 @@ class Wiring:
             self.uart[pins["tx"], pins["rx"]] = []
         elif kind == "i2s":
             self.i2s[pins["sck"], pins["ws"], pins["sd"]] = []
-        else:
+        elif kind == "onewire":
             self.wire[pins["pin"]] = []
 
     def _attach(
@@ -130,6 +132,8 @@ class Wiring:
             self.wire[pins["pin"]].append(chip)
         elif isinstance(chip, I2sChip):
             self.i2s[pins["sck"], pins["ws"], pins["sd"]].append(chip)
+        elif isinstance(chip, PulseUlp):
+            self.contacts[pins["pin"]] = chip
         if power is not None and power in self.gated:
             self.gated[power].append(chip)
             chip.power(False)
@@ -208,6 +212,14 @@ class Wiring:
         if self._modes.get(pin, 0) & OUTPUT:
             return self._levels.get(pin, 0)
         return 1 if self._pulls.get(pin) == 2 else 0
+
+    def level(self, gpio: int, time_us: int) -> int:
+        """What the ULP sees at an input; without a contact, the pull-up."""
+        return self.contacts[gpio].level(time_us) if gpio in self.contacts else 1
+
+    def next_change(self, gpio: int, time_us: int) -> int:
+        """A time after ``time_us`` before which that does not change."""
+        return self.contacts[gpio].next_change(time_us) if gpio in self.contacts else 1 << 62
 
     # SPI
 

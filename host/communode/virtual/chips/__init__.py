@@ -31,6 +31,7 @@ _CLASSES = {
     "no2_b4": "No2B4",
     "pcf8593": "Pcf8593",
     "pms5003": "Pms5003",
+    "pulse_ulp": "PulseUlp",
     "scd4x": "Scd4x",
     "sen5x": "Sen5x",
     "sht4x": "Sht4x",

@@ -136,6 +136,25 @@ class Partition:
         pass
 
 
+class ULP:
+    RESERVE_MEM = 2040
+
+    def set_wakeup_period(self, period_index, period_us):
+        if period_index:
+            raise ValueError("the virtual ULP has one period")
+        _link.call(ops.ULP_PERIOD, 0, period_us)
+
+    def load_binary(self, load_addr, program_binary):
+        _link.call(ops.ULP_LOAD, 0, load_addr, program_binary)
+
+    def run(self, entry_point):
+        _link.call(ops.ULP_RUN, 0, entry_point)
+
+
+def wake_on_ulp(wake):
+    pass  # no program of ours wakes the processor
+
+
 def wake_on_ext0(pin=None, level=0):
     _link.call(ops.WAKE_PINS, level, 0, bytes([machine._pin_number(pin)]) if pin is not None else None)
 

@@ -108,6 +108,9 @@ import onewire  # noqa: E402, F401
 esp32.PARTITIONS.extend(tuple(row) for row in _boot["partitions"])
 if not _boot["ext0"]:
     del esp32.wake_on_ext0
+if not _boot["ulp"]:
+    del esp32.ULP
+    del esp32.wake_on_ulp
 
 _uname = ("esp32", "esp32", "1.27.0", "v1.27.0 on 2025-12-09", _boot["machine"])
 

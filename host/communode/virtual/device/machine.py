@@ -119,6 +119,19 @@ class ADC:
         return self.read_u16() >> 4
 
 
+class _Memory:
+    # RTC slow memory only: whatever else a program looks at, the board refuses.
+    def __getitem__(self, address):
+        value = _link.call(ops.MEM_READ, 0, address)
+        return value - ((value & 0x80000000) << 1)  # the port makes a signed number of it
+
+    def __setitem__(self, address, value):
+        _link.call(ops.MEM_WRITE, 0, address, struct.pack("<I", value & 0xFFFFFFFF))
+
+
+mem32 = _Memory()
+
+
 class RTC:
     def memory(self, data=None):
         if data is None:
