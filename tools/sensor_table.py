@@ -72,6 +72,9 @@ SENSORS = {
     "analogue_ec": Sensor("conductivity cell on ADS1115", ("by cell",), 3.3, 6, 1.05, "amplifier assumed"),
     "analogue_turbidity": Sensor("ISO 7027 probe on ADS1115", ("by probe",), 5, 30, 1.05, "probe assumed"),
     "pcf8593": Sensor("pulse meter on PCF8593", ("24 bits of",), 3.3, 0.01, 0.001, "1 uA between, counting"),
+    "pulse_ulp": Sensor(
+        "pulse meter on the ULP", ("24 bits of",), 3.3, 0.005, 0.05, "5 uA between, counting: measured elsewhere"
+    ),
     "a02yyuw": Sensor("DFRobot A02YYUW", ("30 to 4500", "0 to 100"), 5, 8, 2),
     "hrxl": Sensor("MaxBotix HRXL-WR (TTL)", ("300 to 5000", "0 to 100"), 5, 3.1, 2),
     "vl53l1x": Sensor("ST VL53L1X", ("40 to 4000", "0 to 100"), 3.3, 16, 0.6),

@@ -23,7 +23,7 @@ from communode.toml_table import Table, read_toml
 
 CONSOLES = ("uart_bridge", "usb_serial_jtag", "native_usb")
 RADIO_CHIPS = ("sx1262", "sx1276")
-BUS_KINDS = ("i2c", "uart", "onewire", "i2s")
+BUS_KINDS = ("i2c", "uart", "onewire", "i2s", "ulp")
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,10 @@ def _bus(name: str, table: Table, soc: Soc) -> Bus:
     elif kind == "i2s":
         pins = {"sck": _output(table, "sck", soc), "ws": _output(table, "ws", soc)}
         pins["sd"] = _pin(table, "sd", soc)
+    elif kind == "ulp":
+        pins = {"pin": _pin(table, "pin", soc)}
+        if pins["pin"] not in soc.ulp:
+            raise _pin_error("board.not_ulp", table, "pin", soc)
     else:
         pins = {"pin": _output(table, "pin", soc)}
     table.finish()

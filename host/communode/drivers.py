@@ -131,6 +131,7 @@ DRIVERS: dict[str, DriverFacts] = {
     "pcf8593": DriverFacts(
         "i2c", ("water_volume",), {"litres_per_pulse": (1, 10)}, address=0x51, always_on=True
     ),
+    "pulse_ulp": DriverFacts("ulp", ("water_volume",), {"litres_per_pulse": (1, 10)}, always_on=True),
     "a02yyuw": DriverFacts("uart", ("distance", "fill_level"), _BIN, 3000),
     "hrxl": DriverFacts(
         "uart", ("distance", "fill_level"), {**_BIN, "near_mm": (30, 1000), "far_mm": (1000, 9999)}, 3000

@@ -46,6 +46,7 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "analogue_ec": {"warming_up": SEEN_LATER, "saturated": BEYOND, "brown_out": WRONG},
     "analogue_turbidity": {"warming_up": SEEN_LATER, "saturated": BEYOND, "brown_out": WRONG},
     "pcf8593": {"brown_out": {WARMING_UP, FAULT}},
+    "pulse_ulp": {"brown_out": {WARMING_UP, FAULT}},
     "a02yyuw": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "hrxl": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "vl53l1x": {"warming_up": WRONG, "saturated": WRONG, "brown_out": WRONG},

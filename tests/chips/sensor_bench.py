@@ -9,6 +9,7 @@ from typing import Any
 
 from communode.virtual.chips import SENSOR_CHIPS
 from communode.virtual.chips.chip import I2cChip, Nack, OneWireChip, UartChip
+from communode.virtual.ulp import MEMORY_BASE, Ulp
 
 TWO_STEPS = {"EzoDo", "EzoEc", "EzoOrp", "EzoPh", "Pms5003"}  # whose first read() asks to be asked again
 BYTE_US = 90  # nine bits at 100 kHz
@@ -215,6 +216,54 @@ class I2s:
         if self._chip.powered:
             into[:] = self._chip.i2s_read(count, self._rate_hz, self._bench.time_us)
         return len(into)
+
+
+class UlpHandle:
+    """``node.hal.ulp.Ulp`` over the virtual coprocessor of an ESP32-S3, with a contact at GPIO2.
+
+    It shares its supply with the contact; where the contact is ``nack``, nothing answers at all.
+    """
+
+    def __init__(self, bench: Bench, contact: Any, chip: str = "esp32s3") -> None:
+        self._bench = bench
+        self._contact = contact
+        self._chip = chip
+        self._powered: Callable[[bool], None] = contact.power
+        contact.power = self._power
+        self.is_wake = False
+        self.coprocessor = self._new()
+
+    def _new(self) -> Ulp:
+        return Ulp(self._chip, self, random.Random(self._bench.time_us))
+
+    def _power(self, on: bool) -> None:
+        self._powered(on)
+        self.coprocessor = self._new()
+
+    def level(self, gpio: int, time_us: int) -> int:
+        return int(self._contact.level(time_us))
+
+    def next_change(self, gpio: int, time_us: int) -> int:
+        return int(self._contact.next_change(time_us))
+
+    def open(self) -> None:
+        if not self._contact.powered or "nack" in self._contact.faults:
+            raise OSError(19)
+
+    def read(self, address: int) -> int:
+        self.open()
+        return self.coprocessor.read(MEMORY_BASE + address, self._bench.time_us)
+
+    def write(self, address: int, value: int) -> None:
+        self.open()
+        self.coprocessor.write(MEMORY_BASE + address, value, self._bench.time_us)
+
+    def load(self, program: bytes) -> None:
+        self.coprocessor.load(0, program, self._bench.time_us)
+
+    def run(self, entry: int, period_us: int) -> None:
+        self.coprocessor.set_period(period_us)
+        self.coprocessor.run(entry, self._bench.time_us)
 
 
 class OneWire:

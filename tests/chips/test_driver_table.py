@@ -26,7 +26,7 @@ WITHOUT_TRUTH = {
     "water_level_count",
     "pulses",
 }
-BOARDS_OWN = {"ratio_permille"}  # settings that come from the board, not from the profile
+BOARDS_OWN = {"ratio_permille", "program"}  # settings that come from the board, not from the profile
 
 
 @pytest.mark.parametrize("name", sorted(DRIVERS))

@@ -18,18 +18,21 @@ from communode.node.schema.quantities import (
     WARMING_UP,
     WATER_TEMPERATURE,
 )
+from communode.ulp_program import counter_program
 from communode.virtual.chips import SENSOR_CHIPS, TRUTH, tolerance
 from communode.virtual.chips.chip import I2cChip, I2sChip, OneWireChip
+from communode.virtual.chips.pulse_ulp import PulseUlp
 from communode.virtual.world import FAULTS, World
 from fault_table import EXPECTED, SEEN_LATER
-from sensor_bench import Bench, I2c, I2s, OneWire, Uart
+from sensor_bench import Bench, I2c, I2s, OneWire, Uart, UlpHandle
 
-SETTINGS: dict[str, dict[str, int]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "a02yyuw": {"empty_mm": 1500, "full_mm": 200},
     "hrxl": {"empty_mm": 1500, "full_mm": 200},
     "vl53l1x": {"empty_mm": 1500, "full_mm": 200},
     "sen5x": {"gases": 1},
     "ics43434": {"listen_s": 1},
+    "pulse_ulp": {"program": counter_program("esp32s3", 2)},
 }
 # Values of the recordings that the sensors cannot show, or that lie between two of them (series with steps).
 STEP_S = {"pcf8593": 3600}
@@ -44,6 +47,8 @@ def bus_of(bench: Bench, chip: Any, *more: Any) -> Any:
         return I2c(bench, chip, *more)
     if isinstance(chip, I2sChip):
         return I2s(bench, chip)
+    if isinstance(chip, PulseUlp):
+        return UlpHandle(bench, chip)
     return OneWire(bench, chip) if isinstance(chip, OneWireChip) else Uart(bench, chip)
 
 
@@ -159,7 +164,7 @@ def test_each_fault_ends_as_its_quality_and_goes_away_with_it(still: Bench, name
     assert GOOD in qualities(still.cycle(sensor, known(still)))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("pcf8593", "ics43434")])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("pcf8593", "pulse_ulp", "ics43434")])
 def test_a_chip_that_repeats_its_last_value_is_found_by_the_watch(still: Bench, name: str) -> None:
     from communode.node.sampling.plausibility import RepetitionWatch
 

@@ -23,6 +23,7 @@ SETTLING = {
     "voc_index": {"warming_up"},
     "nox_index": {"warming_up"},
     "co2": {"warming_up"},
+    "water_volume": {"warming_up"},  # the count began
 }
 
 

@@ -24,7 +24,7 @@ def make_input(pin: "int | None") -> "Pin | None":
 
 
 def make_bus(bus: "dict[str, int | str]", name: str, gate: "dict[str, int] | None" = None) -> object:
-    """I2C, UART (9600 8N1, what our sensors speak), I2S or 1-Wire by the bus's kind.
+    """I2C, UART (9600 8N1, what our sensors speak), I2S, the ULP or 1-Wire by the bus's kind.
 
     `gate` is the power gate of the sensors on it, which an I2C bus that is stuck may use.
     """
@@ -34,16 +34,14 @@ def make_bus(bus: "dict[str, int | str]", name: str, gate: "dict[str, int] | Non
     if kind == "uart":
         return UART(int(name[-1]), 9600, tx=bus["tx"], rx=bus["rx"])
     if kind == "i2s":
+        from .microphone import make_microphone
+
         return make_microphone(bus, int(name[-1]))
+    if kind == "ulp":
+        from .ulp import Ulp
+
+        return Ulp()
     return onewire.OneWire(Pin(bus["pin"]))
-
-
-def make_microphone(bus: "dict[str, int | str]", number: int) -> object:
-    """I2S, receiving 32 bits of the left channel at the rate that node/dsp weighs; 125 ms of buffer."""
-    from machine import I2S
-
-    pins = {"sck": Pin(bus["sck"]), "ws": Pin(bus["ws"]), "sd": Pin(bus["sd"])}
-    return I2S(number, mode=I2S.RX, bits=32, format=I2S.MONO, rate=32000, ibuf=16000, **pins)
 
 
 def make_battery(battery: "dict[str, int]") -> ADC:
