@@ -98,7 +98,6 @@ def verdicts(events: list[dict[str, Any]]) -> dict[int, str]:
     return found
 
 
-@pytest.mark.nightly  # on a busy machine two of the four refusals race for the same name
 def test_sixteen_boards_become_nodes_and_the_four_that_cannot_say_why(
     tmp_path: Path, micropython: str
 ) -> None:
@@ -117,9 +116,9 @@ def test_sixteen_boards_become_nodes_and_the_four_that_cannot_say_why(
     assert found.pop(DYING) == "flash.link"
     assert found.pop(WRONG) == "flash.wrong_chip"
     assert found.pop(UNPLUGGED) == "flash.no_port"
-    pair = {found.pop(FIRST), found.pop(DOUBLE)}
+    pair = {number: found.pop(number) for number in (FIRST, DOUBLE)}
     assert found == dict.fromkeys(found, "good")
-    assert pair == {"good", "tray.same_mac"}
+    assert sorted(pair.values()) == ["good", "tray.same_mac"]  # whichever was quicker is the board
     assert len(found) == COUNT - 5
     for event in events:
         if event["error"]:
@@ -137,10 +136,8 @@ def test_sixteen_boards_become_nodes_and_the_four_that_cannot_say_why(
         status, events = bench.make_nodes()
     found = verdicts(events)
     assert status == 1
-    impossible = {number: code for number, code in found.items() if code != "good"}
-    assert len(impossible) == 1, impossible
-    assert set(impossible) <= {FIRST, DOUBLE}
-    assert set(impossible.values()) <= {"tray.same_mac", "tray.identity_gone"}
+    assert {number: found.pop(number) for number in (FIRST, DOUBLE)} == pair  # and stays it
+    assert found == dict.fromkeys(found, "good")
     nodes = [number for number in range(COUNT) if number != DOUBLE]
     _check_nodes(bench, nodes)
     untouched = set(nodes) - {DYING, WRONG, UNPLUGGED, FIRST}
@@ -151,9 +148,7 @@ def test_sixteen_boards_become_nodes_and_the_four_that_cannot_say_why(
 
 def _check_nodes(bench: Bench, numbers: list[int]) -> None:
     records = [bench.record(number) for number in numbers]
-    assert all(
-        set(record["steps"]) == {"flashed", "identified", "joined", "labelled"} for record in records
-    )
+    assert all(set(record["steps"]) == {"flashed", "identified", "joined", "labelled"} for record in records)
     assert all(record["verdict"] == "good" and record["dev_addr"] for record in records)
     assert len({record["dev_eui"] for record in records}) == len(numbers)
     labels = bench.batch / "labels"

@@ -21,9 +21,9 @@ from communode.fleet.register import Register
 from communode.lns.session import Session
 from communode.network.bench import BenchServer
 from communode.provisioning.rotate import draw_new_keys
-from communode.provisioning.run import BatchRun, Choices
+from communode.provisioning.run import BatchRun
 from communode.vault import Vault
-from fleet_bench import new_batch, open_vault
+from fleet_bench import new_batch, open_vault, provision
 
 
 def die() -> None:
@@ -81,7 +81,7 @@ def main() -> int:
         if case.startswith("rotate "):
             draw_new_keys(register.nodes()[0]["dev_eui"], register, vault)
         arm(case.removeprefix("rotate "))
-        done = BatchRun(new_batch(labels=place / "labels"), register, vault, network, Choices()).run(ports)
+        done = provision(BatchRun(new_batch(labels=place / "labels"), register, vault, network), ports)
     network.close()
     for item in done:
         print(item.step, item.error)

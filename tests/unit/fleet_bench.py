@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from communode.batch_folder import BatchFolder
 from communode.boards import load_board
 from communode.errors import CommunodeError
+from communode.flash import Listener
 from communode.fleet.register import NewNode, Register
 from communode.network.registration import NetworkDevice
 from communode.provisioning.batch import Batch, Block, Row
+from communode.provisioning.run import BatchRun, Provisioned
+from communode.tray import Tray
 from communode.vault import Vault
 from communode.vault_locks import PassphraseLock
 
@@ -61,6 +66,15 @@ def new_batch(
         "join_timeout_s": 1,
     }
     return Batch(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def provision(
+    run: BatchRun, ports: Sequence[str], listener: Listener = lambda event: None
+) -> list[Provisioned]:
+    """Take the boards at ``ports`` through a run; how it stands with each, in their order."""
+    Tray(load_board("virtual"), None, BatchFolder(None), listener, batch_run=run).run(ports)
+    found = {item.port: item for item in run.concluded}
+    return [found[port] for port in ports]
 
 
 class FakeNetwork:

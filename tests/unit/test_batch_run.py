@@ -24,7 +24,7 @@ from communode.provisioning.rotate import draw_new_keys
 from communode.provisioning.run import BatchRun, Choices, Provisioned
 from communode.vault import Vault
 from communode.virtual.nvs import NvsPartition
-from fleet_bench import FakeNetwork, kinds, new_batch, new_node, open_vault
+from fleet_bench import FakeNetwork, kinds, new_batch, new_node, open_vault, provision
 from loader_board import LoaderBoard
 from nightly import Nightly
 
@@ -54,7 +54,8 @@ class Bench:
 
     def run(self, *boards: LoaderBoard, batch: Batch | None = None, **choices: Any) -> list[Provisioned]:
         given = (batch or new_batch(), self.register, self.vault, self.network)
-        return BatchRun(*given, Choices(**choices), self.events.append).run([board.port for board in boards])
+        run = BatchRun(*given, Choices(**choices))
+        return provision(run, [board.port for board in boards], self.events.append)
 
     def one(self, board: LoaderBoard, **options: Any) -> Provisioned:
         (done,) = self.run(board, **options)
@@ -126,7 +127,7 @@ def test_the_rest_of_a_tray_finishes_and_each_failure_says_why(bench: Bench) -> 
     with dying:
         done = bench.run(*good, wrong, dying, twin)
     twins = sorted([str(code(done[0])), str(code(done[5]))])  # whichever comes first is the board
-    assert twins == ["None", "registration.mac_twice"]
+    assert twins == ["None", "tray.same_mac"]
     assert [code(item) for item in done[1:4]] == [None, None, "flash.wrong_chip"]
     assert done[4].error is not None
     assert done[4].step == "registered"
@@ -162,7 +163,7 @@ def test_a_node_that_does_not_join_is_not_done_until_it_does(bench: Bench) -> No
 
 def test_without_a_network_server_a_board_is_written_and_waits(bench: Bench) -> None:
     board = bench.board()
-    (done,) = BatchRun(new_batch(), bench.register, bench.vault, None).run([board.port])
+    (done,) = provision(BatchRun(new_batch(), bench.register, bench.vault, None), [board.port])
     assert (done.error, done.step, done.done) == (None, "written", False)
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +21,14 @@ from communode.batch_folder import BatchFolder, BoardRecord
 from communode.boards import load_board
 from communode.build import Build, build
 from communode.errors import CommunodeError
-from communode.flash import Outcome
-from communode.identity import Identity
+from communode.flash import Outcome, Seen
+from communode.fleet.register import Register
 from communode.link.sources import FolderPorts, PortWatch
-from communode.network.registration import NetworkDevice
 from communode.nvs_image import identity_in
 from communode.profiles import load_profile
-from communode.tray import Provisioning, Tray
+from communode.provisioning.run import BatchRun, Choices
+from communode.tray import Tray
+from fleet_bench import FakeNetwork, new_batch, open_vault
 from loader_board import LoaderBoard
 
 
@@ -38,69 +39,34 @@ def image() -> Build:
     return replace(made, regions=tuple(item for item in made.regions if item.name != "factory"))
 
 
-class MemoryKeys:
-    """Keys that are kept in a dictionary."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, list[Identity]] = {}
-
-    def generation(self, name: str) -> int:
-        return len(self.kept.get(name, []))
-
-    def keep_identity(self, identity: Identity) -> int:
-        self.kept.setdefault(identity.dev_eui.hex(), []).append(identity)
-        return self.generation(identity.dev_eui.hex())
-
-    def identity(self, dev_eui: bytes) -> Identity:
-        return self.kept[dev_eui.hex()][-1]
-
-
-class Network:
-    """A network server that sees nodes join, or not."""
-
-    name = "test"
-    sees_joins = True
-
-    def __init__(self, joins: bool = True) -> None:
-        self.joins = joins
-        self.registered: list[NetworkDevice] = []
-
-    def register(self, device: NetworkDevice, *, renew: bool = False) -> str:
-        self.registered.append(device)
-        return "created"
-
-    def flush_dev_nonces(self, dev_eui: bytes) -> None:
-        raise AssertionError("a tray forgets no nonces")
-
-    def joined(self, dev_eui: bytes) -> str | None:
-        return "01020304" if self.joins else None
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
 class Bench:
     """What a test needs to run trays one after another on the same batch."""
 
     def __init__(self, image: Build, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.image = image
         self.folder = folder
-        self.keys = MemoryKeys()
-        self.network = Network()
-        self.labelled: list[list[str]] = []
+        self.register = Register(folder / "fleet.sqlite")
+        self.vault = open_vault(folder)
+        self.network = FakeNetwork()
+        self.labels = folder / "labels"
         self.events: list[dict[str, Any]] = []
 
-    def tray(self, **changes: Any) -> Tray:
-        def label(records: Any) -> None:
-            self.labelled.append([record.mac for record in records])
+    def close(self) -> None:
+        self.register.close()
+        self.vault.close()
 
-        plan = Provisioning(self.keys, network=self.network, join_within_s=0.5, label=label)
-        plan = replace(plan, **changes)
+    def tray(self, **choices: bool) -> Tray:
+        batch = new_batch(labels=self.labels)
+        run = BatchRun(batch, self.register, self.vault, self.network, Choices(**choices))
         records = BatchFolder(self.folder / "batch")
-        return Tray(self.image, records, self.events.append, provisioning=plan)
+        return Tray(batch.board, self.image, records, self.events.append, batch_run=run)
 
-    def run(self, *ports: str, **changes: Any) -> list[Outcome]:
-        return self.tray(**changes).run(ports)
+    def generations(self) -> list[int]:
+        return [self.vault.generation(node["dev_eui"]) for node in self.register.nodes()]
+
+    def run(self, *ports: str, **choices: bool) -> list[Outcome]:
+        return self.tray(**choices).run(ports)
 
     def record(self, mac: str) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self.folder / "batch" / f"{mac}.json").read_text())
@@ -108,8 +74,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(image: Build, tmp_path: Path) -> Bench:
-    return Bench(image, tmp_path)
+def bench(image: Build, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(image, tmp_path)
+    yield made
+    made.close()
 
 
 def codes(outcomes: list[Outcome]) -> list[str]:
@@ -128,10 +96,10 @@ def test_a_board_gets_image_identity_join_and_label_in_one_go(bench: Bench, tmp_
         assert identity_on(board, bench.image) == "020000fffe000001"
     record = bench.record("020000000001")
     assert set(record["steps"]) == {"flashed", "identified", "joined", "labelled"}
-    assert (record["dev_eui"], record["dev_addr"]) == ("020000fffe000001", "01020304")
-    assert (
-        bench.network.registered[0].app_key == bench.keys.identity(bytes.fromhex(record["dev_eui"])).app_key
-    )
+    assert (record["dev_eui"], record["dev_addr"]) == ("020000fffe000001", "01000001")
+    identity = bench.vault.identity(bytes.fromhex(record["dev_eui"]))
+    assert bench.network.devices[record["dev_eui"]].app_key == identity.app_key
+    assert {path.name for path in bench.labels.iterdir()} == {"020000fffe000001.png", "lot-7.pdf"}
     stages = [event["stage"] for event in bench.events]
     assert [stage for stage in ("check", "guard", "write", "label", "done") if stage in stages] == [
         "check",
@@ -149,7 +117,7 @@ def test_a_second_run_writes_nothing_and_draws_no_new_keys(bench: Bench, tmp_pat
         writes = board.writes
         (again,) = bench.run(board.port)
         assert (again.verdict, again.written, board.writes) == ("good", 0, writes)
-    assert [len(kept) for kept in bench.keys.kept.values()] == [1]
+    assert bench.generations() == [1]
     assert bench.record("020000000001")["attempts"] == 2
 
 
@@ -162,7 +130,7 @@ def test_keys_of_a_board_that_died_are_used_when_it_is_back(bench: Bench, tmp_pa
         board.revive()
         assert codes(bench.run(board.port)) == ["good"]
         assert identity_on(board, bench.image) == "020000fffe000001"
-    assert [len(kept) for kept in bench.keys.kept.values()] == [1]
+    assert bench.generations() == [1]
 
 
 def test_of_two_boards_with_one_address_only_the_first_is_written(bench: Bench, tmp_path: Path) -> None:
@@ -174,11 +142,48 @@ def test_of_two_boards_with_one_address_only_the_first_is_written(bench: Bench, 
         assert loser.writes == 0
         assert bench.record("020000000001")["verdict"] == "good"
         # In another run the clone alone looks like the board that was done, without its identity.
-        assert codes(bench.run(loser.port)) == ["tray.identity_gone"]
+        assert codes(bench.run(loser.port)) == ["registration.identity_lost"]
         assert loser.writes == 0
         assert codes(bench.run(winner.port)) == ["good"]
-        # Unless somebody says that it is to get a new one.
-        assert codes(bench.run(loser.port, replace=True)) == ["good"]
+
+
+@pytest.mark.parametrize("slow", ["board", "double"])
+def test_it_does_not_matter_whether_a_board_or_its_double_is_quicker(
+    bench: Bench, tmp_path: Path, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    with LoaderBoard(tmp_path) as board, LoaderBoard(tmp_path / "other") as double:
+        assert codes(bench.run(board.port)) == ["good"]
+        late = (board if slow == "board" else double).port
+        claim = Tray._claim
+
+        def claim_late(tray: Tray, port: str, seen: Seen) -> None:
+            if port == late:
+                threading.Event().wait(1.0)
+            claim(tray, port, seen)
+
+        monkeypatch.setattr(Tray, "_claim", claim_late)
+        for choices in ({}, {"restore": True}):
+            assert codes(bench.run(double.port, board.port, **choices)) == ["tray.same_mac", "good"]
+        assert double.writes == 0
+
+
+def test_a_refused_double_leaves_the_place_to_its_board(bench: Bench, tmp_path: Path) -> None:
+    """Also where the board is plugged in later."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "ports").mkdir()
+    with LoaderBoard(tmp_path) as board, LoaderBoard(tmp_path / "other") as double:
+        assert codes(bench.run(board.port)) == ["good"]
+        tray = bench.tray()
+        outcomes: list[Outcome] = []
+        source = FolderPorts(tmp_path / "ports")
+        watching = threading.Thread(target=lambda: outcomes.extend(tray.watch(source, count=1)))
+        (tmp_path / "ports" / "1").symlink_to(double.port)
+        watching.start()
+        _wait(lambda: bench.events[-1]["verdict"] == "failed")
+        (tmp_path / "ports" / "2").symlink_to(board.port)
+        watching.join(30)
+    assert codes(outcomes) == ["registration.identity_lost", "good"]
 
 
 def test_an_identity_of_elsewhere_is_overwritten_only_when_that_is_asked_for(
@@ -189,18 +194,33 @@ def test_an_identity_of_elsewhere_is_overwritten_only_when_that_is_asked_for(
         other = Bench(image, tmp_path / "elsewhere")
         assert codes(other.run(board.port)) == ["provision.exists"]
         assert codes(other.run(board.port, replace=True)) == ["good"]
+        other.close()
 
 
 def test_a_node_that_is_not_heard_joining_is_not_done(bench: Bench, tmp_path: Path) -> None:
-    bench.network.joins = False
+    bench.network.silent.add("020000fffe000001")
     with LoaderBoard(tmp_path) as board:
-        assert codes(bench.run(board.port)) == ["tray.no_join"]
+        assert codes(bench.run(board.port)) == ["registration.no_join"]
         assert set(bench.record("020000000001")["steps"]) == {"flashed", "identified"}
-        assert bench.labelled == []
-        bench.network.joins = True
+        assert not bench.labels.exists()
+        bench.network.silent.clear()
         (mended,) = bench.run(board.port)
         assert (mended.verdict, mended.written) == ("good", 0)
-    assert bench.labelled == [["02:00:00:00:00:01"]]
+    assert len(list(bench.labels.iterdir())) == 2
+
+
+def test_without_a_network_server_a_board_is_labelled_and_made_known_once_there_is_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    network, bench.network = bench.network, None  # type: ignore[assignment]
+    with LoaderBoard(tmp_path) as board:
+        assert codes(bench.run(board.port)) == ["good"]
+        assert len(list(bench.labels.iterdir())) == 2
+        assert set(bench.record("020000000001")["steps"]) == {"flashed", "identified"}
+        bench.network = network
+        assert codes(bench.run(board.port)) == ["good"]
+    assert list(network.devices) == ["020000fffe000001"]
+    assert set(bench.record("020000000001")["steps"]) == {"flashed", "identified", "joined", "labelled"}
 
 
 def test_boards_are_taken_as_they_are_plugged_in(bench: Bench, tmp_path: Path) -> None:
@@ -221,7 +241,7 @@ def test_boards_are_taken_as_they_are_plugged_in(bench: Bench, tmp_path: Path) -
         assert not thread.is_alive()
     assert [outcome.mac for outcome in outcomes] == ["02:00:00:00:00:01", "02:00:00:00:00:02"]
     assert codes(outcomes) == ["good", "good"]
-    assert bench.labelled[-1] == ["02:00:00:00:00:01", "02:00:00:00:00:02"]
+    assert len(list(bench.labels.iterdir())) == 3
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -65,6 +65,7 @@ def flash(
     Example: communode flash --board heltec_ht_ct62 --profile bin --watch --batch-dir batch7
     """
     from communode.batch_folder import BatchFolder
+    from communode.boards import load_board
     from communode.cli._image import image_for
     from communode.cli._table import watch as show
     from communode.flash import check_ports
@@ -78,5 +79,5 @@ def flash(
     report = Report(as_json)
     register, version = fleet_folder() / "fleet.sqlite", str(made.manifest["version"])
     with show(report) as listener, noting(register, listener, version) as noted:
-        tray = Tray(made, BatchFolder(batch_dir), noted, factory=factory)
+        tray = Tray(load_board(board), made, BatchFolder(batch_dir), noted, factory=factory)
         return on_bench(tray, ports, watch, ports_in, count, report)

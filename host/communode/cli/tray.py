@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--join-within", type=click.IntRange(1), default=120, show_default=True, help="Seconds.")
 @click.option("--no-labels", is_flag=True, help="Print no labels.")
 @click.option("--replace", is_flag=True, help="Give new identities to boards that hold one of elsewhere.")
+@click.option("--restore", is_flag=True, help="Give erased boards their identity again.")
 @json_option
 def tray(
     board: str,
@@ -71,6 +72,7 @@ def tray(
     join_within: int,
     no_labels: bool,
     replace: bool,
+    restore: bool,
     as_json: bool,
 ) -> int:
     """Make nodes of a tray of boards: flash, identity, join, label, all at once.
@@ -83,33 +85,44 @@ def tray(
     Example: communode tray --board virtual --port /dev/ttyUSB0 --batch-dir b --gateways 192.168.1.10:1700
     """
     from communode.batch_folder import BatchFolder
+    from communode.boards import load_board
+    from communode.cli._batch import tell_unseen
     from communode.cli._image import image_for
     from communode.cli._table import watch as show
     from communode.flash import check_ports
-    from communode.fleet.enrolment import enrol
     from communode.identity import parse_eui
+    from communode.labels import check_installed
     from communode.messages import text
-    from communode.tray import Provisioning, Tray, sheet_labeller
+    from communode.provisioning.batch import Batch
+    from communode.provisioning.run import BatchRun, Choices
+    from communode.tray import Tray
 
     check_bench(ports, watch, ports_in, count)
     check_ports(ports)
     eui = parse_eui(join_eui)
+    if not no_labels:
+        check_installed()
     made = image_for(board, profile, body, image, micropython)
     report = Report(as_json)
     records = BatchFolder(batch_dir)
-    labels, batch = batch_dir / "labels", batch_dir.resolve().name
-    label = None if no_labels else sheet_labeller(labels, batch)
+    batch = Batch(
+        name=batch_dir.resolve().name,
+        board=load_board(board),
+        profile=made.manifest["profile"],
+        join_eui=eui,
+        labels=None if no_labels else batch_dir / "labels",
+        join_timeout_s=join_within,
+    )
     with ExitStack() as stack:
         vault = stack.enter_context(place.vault(create=True))
         register = stack.enter_context(place.register())
         network = stack.enter_context(_bench_server(gateways, batch_dir)) if gateways else None
-        stack.callback(lambda: enrol(register, vault, records.records(), batch))
-        plan = Provisioning(vault, eui, network, join_within, label, replace)
+        run = BatchRun(batch, register, vault, network, Choices(replace, restore))
         with show(report) as listener:
-            bench = Tray(made, records, listener, provisioning=plan)
+            bench = Tray(batch.board, made, records, listener, batch_run=run)
             status = on_bench(bench, ports, watch, ports_in, count, report)
-    sheet = labels / f"{batch}.pdf"
-    if sheet.exists():
+    tell_unseen(report, run)
+    if batch.labels and (sheet := batch.labels / f"{batch.name}.pdf").exists():
         report.note(text("tray.labels", file=sheet))
     return status
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning with the register: a batch file (`batch`), and the run that carries it out (`run`)."""
+"""Provisioning with the register: a batch file (`batch`), and what makes nodes of its boards (`run`)."""

@@ -49,21 +49,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch file that was read. Without ``block`` a DevEUI comes from the board's MAC address."""
+    """What a batch file says, or a command line. Without ``block`` a DevEUI comes from the board's MAC address."""
 
     name: str
     board: Board
     profile: str
-    tenant: str
-    join_eui: bytes
-    block: Block | None
-    rows: tuple[Row, ...]
-    network: str
-    connect: Connect | None
-    exporting: bool
-    labels: Path | None
-    profile_id: str
-    join_timeout_s: int
+    tenant: str = ""
+    join_eui: bytes = NO_JOIN_EUI
+    block: Block | None = None
+    rows: tuple[Row, ...] = ()
+    network: str = ""
+    connect: Connect | None = None
+    exporting: bool = False
+    labels: Path | None = None
+    profile_id: str = "0" * 8
+    join_timeout_s: int = JOIN_TIMEOUT_S
 
 
 def read_batch(path: Path) -> Batch:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provision boards of a batch: each goes its way side by side, and every step is kept in the register.
+"""Make nodes of the boards of a batch, step by step, each step kept in the register.
 
 The way of a board, and why in this order:
 
@@ -14,19 +14,20 @@ vault has it), registering knows what is there, nvs is compared before it is wri
 killed, or a board that failed, goes on where it stood. DevNonces are flushed at the network server only if
 the board's own memory of them is gone: its ``state`` partition is blank, or the register was told that it was
 erased.
+
+Not here: ports, and many boards at once (`communode.tray`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from communode.build import Build, Region
+from communode.build import Region
 from communode.errors import CommunodeError
-from communode.flash import Flasher, Job, Listener, Seen, check_ports, event_of, job_for
+from communode.flash import Job, Seen
 from communode.fleet import journal
 from communode.fleet.journal import Journal
 from communode.fleet.register import NewNode, Register, now
@@ -42,12 +43,13 @@ from communode.vault import Vault
 
 POLL_S = 1.0
 
+Show = Callable[[str, int], None]  # stage, percent
+
 
 @dataclass(frozen=True)
 class Choices:
-    """What the person at the bench asked for. ``build``: the image to write as well, None for none."""
+    """What the person at the bench asked for."""
 
-    build: Build | None = None
     replace: bool = False  # overwrite an identity that the register does not know
     restore: bool = False  # give a board its identity again
 
@@ -58,9 +60,20 @@ class Provisioned:
 
     port: str
     mac: str | None
-    dev_eui: str | None
-    step: str | None
+    job: journal.Job | None
+    join_eui: str | None
+    dev_addr: str | None
     error: CommunodeError | None
+
+    @property
+    def dev_eui(self) -> str | None:
+        """Which node it is, if it is one."""
+        return self.job.dev_eui if self.job else None
+
+    @property
+    def step(self) -> str | None:
+        """The last step that is behind it."""
+        return self.job.step if self.job else None
 
     @property
     def done(self) -> bool:
@@ -69,9 +82,10 @@ class Provisioned:
 
 
 class BatchRun:
-    """One run over the boards of a batch that are plugged in.
+    """One run over boards of a batch; may be used by a thread a board.
 
-    The register, the vault and the network server are handed in, and stay open.
+    The register, the vault and the network server are handed in, and stay open. MAC addresses are taken in
+    any spelling. ``concluded``: the boards that have come to an end.
     """
 
     def __init__(
@@ -81,83 +95,75 @@ class BatchRun:
         vault: Vault,
         network: NetworkServer | None,
         choices: Choices | None = None,
-        listener: Listener = lambda event: None,
     ) -> None:
+        self.concluded: list[Provisioned] = []
         self._batch = batch
         self._register = register
         self._journal = Journal(register)
         self._vault = vault
         self._network = network
         self._choices = choices or Choices()
-        self._flasher = Flasher(batch.board.name, listener)
+        self._parts = {item.name: item for item in table_for(batch.board.flash_size)}
         self._lock = threading.RLock()  # register, vault and network server: one board at a time
-        self._ports: dict[str, str] = {}  # MAC -> port
         self._down: CommunodeError | None = None
         self._position = 0  # in the block of DevEUIs
+        self._stopped = threading.Event()
 
-    def run(self, ports: Sequence[str]) -> list[Provisioned]:
-        """Provision the boards at ``ports``, side by side; results in their order.
+    def stop(self) -> None:
+        """Wait for no join any more."""
+        self._stopped.set()
 
-        What concerns one board is in its result; ``flash.port_twice`` is raised before anything runs.
-        """
-        check_ports(ports)
-        with ThreadPoolExecutor(max_workers=max(1, len(ports))) as pool:
-            futures = [pool.submit(self._provision, port) for port in ports]
-            try:
-                results = [future.result() for future in futures]
-            except BaseException:
-                self._flasher.stop()
-                raise
-        if self._batch.labels and any(result.done for result in results):
-            labels = [
-                self._label(job.dev_eui) for job in self._journal.jobs(self._batch.name) if job.has("joined")
-            ]
-            write_sheet(self._batch.labels, self._batch.name, labels)
-        return results
+    def look(self, job: Job) -> Job:
+        """The job, with what must be known of a board before it becomes a node."""
+        places = {
+            name: {"offset": part.offset, "size": part.size}
+            for name, part in self._parts.items()
+            if name in ("nvs", "state")
+        }
+        return replace(job, look=places["nvs"], blank=places["state"])
 
-    def _provision(self, port: str) -> Provisioned:
-        """One board, from its port to its label."""
-        event = event_of(port, self._batch.board.name)
-        outcome = self._flasher.run(self._job(port), lambda seen: self._decide(port, seen), last=False)
-        mac = outcome.mac.replace(":", "") if outcome.mac else None
-        event |= {"mac": outcome.mac, "chip": outcome.chip, "pct": 100}
-        error = outcome.error
-        if error is None:
-            assert mac is not None
-            try:
-                self._finish(mac, lambda stage: self._flasher.tell({**event, "stage": stage}))
-            except CommunodeError as failure:
-                error = failure
-            described = error.as_json()["error"] if error else None
-            verdict = "failed" if error else "good"
-            self._flasher.tell({**event, "stage": "done", "verdict": verdict, "error": described})
+    def lacks_identity(self, seen: Seen) -> bool:
+        """Whether the board with this address has got an identity, and this one holds none."""
         with self._lock:
-            # By what was claimed: of a board that died meanwhile the last attempt knows no address.
-            claimed = next((known for known, where in self._ports.items() if where == port), None)
-            job = self._journal.job_of(claimed) if claimed else None
-            if error is not None and job is not None:
-                self._register.record("failed", job.dev_eui, job.mac, error=error.code)
-        return Provisioned(
-            port, claimed or mac, job.dev_eui if job else None, job.step if job else None, error
-        )
+            job = self._journal.job_of(_bare(seen.mac))
+        return job is not None and job.has("written") and seen.dev_eui is None
 
-    def _job(self, port: str) -> Job:
-        """Look who it is and what it remembers; write the image, if asked for."""
-        board, build = self._batch.board, self._choices.build
-        parts = {item.name: item for item in table_for(board.flash_size)}
-        places = {name: {"offset": parts[name].offset, "size": parts[name].size} for name in ("nvs", "state")}
-        base = job_for(build, port) if build else Job(port, board.chip, None, board.flash_size)
-        return Job(**{**vars(base), "look": places["nvs"], "blank": places["state"]})
+    def conclude(self, port: str, mac: str | None, error: CommunodeError | None) -> Provisioned:
+        """Note how it ended; ``mac`` None for a board that has not got as far as `decide`."""
+        with self._lock:
+            job = self._journal.job_of(_bare(mac)) if mac else None
+            join_eui = dev_addr = None
+            if job is not None:
+                if error is not None:
+                    self._register.record("failed", job.dev_eui, job.mac, error=error.code)
+                join_eui, dev_addr = self._register.node(job.dev_eui)["join_eui"], self._dev_addr(job)
+            self.concluded.append(Provisioned(port, mac and _bare(mac), job, join_eui, dev_addr, error))
+            return self.concluded[-1]
+
+    def end(self) -> None:
+        """The sheet of labels, of all nodes of the batch that have one."""
+        if self._batch.labels:
+            last = "joined" if self._sees_joins else "written"
+            jobs = [job for job in self._journal.jobs(self._batch.name) if job.has(last)]
+            if jobs:
+                write_sheet(self._batch.labels, self._batch.name, [self._label(job.dev_eui) for job in jobs])
+
+    @property
+    def _sees_joins(self) -> bool:
+        return self._network is not None and self._network.sees_joins
+
+    def _dev_addr(self, job: journal.Job) -> str | None:
+        if not job.has("joined"):
+            return None
+        told = [event for event in self._register.history(node=job.dev_eui) if event["kind"] == "joined"]
+        return told[-1]["detail"].get("dev_addr") if told else None
 
     # --- before writing -----------------------------------------------------------------------------------
 
-    def _decide(self, port: str, seen: Seen) -> list[Region]:
+    def decide(self, port: str, seen: Seen) -> list[Region]:
         """Which identity the board gets; raises where it must not get one, and then nothing is written."""
-        mac = seen.mac.replace(":", "")
+        mac = _bare(seen.mac)
         with self._lock:
-            first = self._ports.setdefault(mac, port)
-            if first != port:
-                raise CommunodeError("registration.mac_twice", port=port, mac=seen.mac, first=first)
             job = self._journal.job_of(mac)
             node = self._register.find_node(mac)
             if job is None and node is not None and node["keys"] == "vault":
@@ -167,12 +173,11 @@ class BatchRun:
             else:
                 self._check_foreign(port, seen)
                 job = self._take_over(node) if node is not None else self.draw(mac)
-            if not job.has("registered"):
-                job = self._enrol(job, seen)
+            job = self._enrol(job, seen)
             if job.has("written"):
                 return []
             blobs = identity_of(self._register.node(job.dev_eui), self._vault).blobs()
-        nvs = next(item for item in table_for(self._batch.board.flash_size) if item.name == "nvs")
+        nvs = self._parts["nvs"]
         return [Region("nvs", nvs.offset, make_image(blobs, nvs.size))]
 
     def _check_foreign(self, port: str, seen: Seen) -> None:
@@ -270,73 +275,86 @@ class BatchRun:
         return identity, self._vault.keep_identity(identity, bytes.fromhex(mac))
 
     def _enrol(self, job: journal.Job, seen: Seen) -> journal.Job:
-        """Make the node known to the network server, and its nonces forgotten if it has forgotten them."""
+        """Make the node known to the network server, and its nonces forgotten if it has forgotten them.
+
+        A node that has not joined yet is made known again where the batch has got another server.
+        """
+        name = self._network.name if self._network else ""
+        node = self._register.node(job.dev_eui)
+        known = job.has("registered")
+        if known and (job.has("joined") or not name or node["network"] == name):
+            return job
         if self._network is None:
             return self._journal.advance(job.dev_eui, "registered", network="")
         if self._down is not None:
             raise self._down
-        node = self._register.node(job.dev_eui)
         if self._batch.exporting:
-            self._register.record("keys_exported", job.dev_eui, to=self._network.name)
+            self._register.record("keys_exported", job.dev_eui, to=name)
         try:
             how = self._network.register(device_of(node, self._vault), renew=job.renew)
             if how != "created" and (seen.blank or node["nonces"] == "wiped"):
                 self._network.flush_dev_nonces(bytes.fromhex(job.dev_eui))
-                self._register.record("nonces_flushed", job.dev_eui, network=self._network.name)
+                self._register.record("nonces_flushed", job.dev_eui, network=name)
         except CommunodeError as error:
             if error.code in ("registration.unreachable", "registration.unauthorised"):
                 self._down = error  # not asked again for every board, each time with its timeout
             raise
         with self._register.transaction():
-            changes = {"network": self._network.name, "nonces": "rising"}
-            self._register.change_node(job.dev_eui, "network", **changes)
-            return self._journal.advance(job.dev_eui, "registered", network=self._network.name, how=how)
+            self._register.change_node(job.dev_eui, "network", network=name, nonces="rising")
+            return job if known else self._journal.advance(job.dev_eui, "registered", network=name, how=how)
 
     # --- after writing ------------------------------------------------------------------------------------
 
-    def _finish(self, mac: str, tell: Callable[[str], None]) -> None:
-        """Written, joined, labelled, done; returns early where nobody can tell whether the node joined."""
+    def finish(self, mac: str, version: str | None, show: Show) -> None:
+        """Written, joined, labelled, done; returns early where nobody can tell whether the node joined.
+
+        ``version``: of the image that was written, None for none.
+        """
         with self._lock:
-            job = self._journal.job_of(mac)
+            job = self._journal.job_of(_bare(mac))
             assert job is not None
             if not job.has("written"):
                 self._journal.advance(job.dev_eui, "written")
-            if self._choices.build:
-                self._register.note_firmware(mac, str(self._choices.build.manifest["version"]))
+            if version is not None:
+                self._register.note_firmware(job.mac, version)
         if not job.has("joined"):
-            if self._network is None or not self._network.sees_joins:
+            if not self._sees_joins:
+                self._print_label(job.dev_eui, show)
                 return
-            tell("join")
-            dev_addr = self._wait_for_join(job.dev_eui)
+            dev_addr = self._wait_for_join(job.dev_eui, show)
             with self._lock:
                 self._register.change_node(job.dev_eui, "join_seen", joined_at=now())
                 self._journal.advance(job.dev_eui, "joined", dev_addr=dev_addr)
         with self._lock:
             if not job.has("labelled"):
-                tell("label")
-                if self._batch.labels:
-                    write_label(self._batch.labels, self._label(job.dev_eui))
+                self._print_label(job.dev_eui, show)
                 self._journal.advance(job.dev_eui, "labelled")
             if not job.has("done"):
                 generation = self._register.node(job.dev_eui)["key_generation"]
                 self._vault.forget(job.dev_eui, before=generation)  # keys that were in use before
                 self._journal.advance(job.dev_eui, "done")
 
-    def _wait_for_join(self, dev_eui: str) -> str:
+    def _wait_for_join(self, dev_eui: str, show: Show) -> str:
         """The DevAddr under which the node has joined; ``registration.no_join`` when it did not in time."""
         assert self._network is not None
-        ends_at = time.monotonic() + self._batch.join_timeout_s
+        began_s, limit_s = time.monotonic(), self._batch.join_timeout_s
         while True:
             with self._lock:
                 dev_addr = self._network.joined(bytes.fromhex(dev_eui))
             if dev_addr is not None:
                 return dev_addr
-            if time.monotonic() > ends_at:
-                seconds = self._batch.join_timeout_s
+            passed_s = time.monotonic() - began_s
+            if passed_s > limit_s or self._stopped.is_set():
                 raise CommunodeError(
-                    "registration.no_join", dev_eui=dev_eui, network=self._network.name, seconds=seconds
+                    "registration.no_join", dev_eui=dev_eui, network=self._network.name, seconds=int(passed_s)
                 )
-            time.sleep(POLL_S)
+            show("join", int(100 * passed_s / limit_s))
+            self._stopped.wait(POLL_S)
+
+    def _print_label(self, dev_eui: str, show: Show) -> None:
+        show("label", 100)
+        if self._batch.labels:
+            write_label(self._batch.labels, self._label(dev_eui))
 
     def _label(self, dev_eui: str) -> Label:
         node = self._register.node(dev_eui)
@@ -350,3 +368,8 @@ class BatchRun:
             serial=node["serial"] or "",
             profile_id=self._batch.profile_id,
         )
+
+
+def _bare(mac: str) -> str:
+    """A MAC address as the register spells it."""
+    return mac.replace(":", "").lower()
