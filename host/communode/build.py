@@ -301,7 +301,7 @@ def profile_literal(board: Board, profile: Profile) -> dict[str, Any]:
     for sensor in literal["sensors"]:
         if sensor["power"] not in board.power:
             sensor["power"] = None
-        if sensor["bus"].startswith("ulp"):
-            pin = board.buses[sensor["bus"]].pins["pin"]
-            sensor["settings"]["program"] = counter_program(board.chip, pin)
+        bus = board.buses.get(sensor["bus"])
+        if bus is not None and bus.kind == "ulp":
+            sensor["settings"]["program"] = counter_program(board.chip, bus.pins["pin"])
     return literal
