@@ -26,6 +26,32 @@ from littlefs import LittleFS
 _PROMPT = re.compile(r'MicroPython .*; linux .*\nType "help.*\n>>> \n?')
 
 
+# The SX1262 of the virtual board as far as its frequency; `command` speaks with it.
+RADIO_UP = """\
+import time
+from machine import Pin, SPI
+spi = SPI(1, 8_000_000, sck=Pin(9), mosi=Pin(10), miso=Pin(11))
+nss, reset = Pin(8, Pin.OUT, value=1), Pin(12, Pin.OUT, value=1)
+busy = Pin(13, Pin.IN)
+def command(*data):
+    while busy():
+        time.sleep_us(20)
+    nss(0)
+    spi.write(bytes(data))
+    nss(1)
+reset(0)
+time.sleep_ms(1)
+reset(1)
+time.sleep_ms(5)
+command(0x80, 0)                                   # SetStandby RC
+command(0x97, 2, 0, 1, 0x40)                       # SetDIO3AsTcxoCtrl 1.8 V, 5 ms
+command(0x89, 0x7F)                                # Calibrate
+time.sleep_ms(10)
+command(0x8A, 1)                                   # SetPacketType LoRa
+command(0x86, 0x36, 0x41, 0x99, 0x9A)              # SetRfFrequency 868.1 MHz
+"""
+
+
 @functools.cache
 def image(board: str) -> Build:
     """A build of ``board``, once a process."""

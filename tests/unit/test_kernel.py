@@ -19,7 +19,7 @@ from communode.virtual.kernel import Kernel, RealtimeKernel
 from communode.virtual.medium import Transmission
 from communode.virtual.processor import Processor
 from communode.virtual.protocol import REQUEST, Op, Request
-from program_board import ProgramBoard
+from program_board import RADIO_UP, ProgramBoard
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -174,44 +174,26 @@ def test_a_processor_that_still_runs_is_let_finish_beyond_the_end(served: list[t
 
 # Real processors
 
-CHATTER = """
-    import time
-    from machine import ADC, Pin, SPI, deepsleep, reset_cause
-    spi = SPI(1, 8_000_000, sck=Pin(9), mosi=Pin(10), miso=Pin(11))
-    nss, reset = Pin(8, Pin.OUT, value=1), Pin(12, Pin.OUT, value=1)
-    busy = Pin(13, Pin.IN)
-    def command(*data):
-        while busy():
-            time.sleep_us(20)
-        nss(0)
-        spi.write(bytes(data))
-        nss(1)
-    reset(0)
-    time.sleep_ms(1)
-    reset(1)
-    time.sleep_ms(5)
-    command(0x80, 0)
-    command(0x97, 2, 0, 1, 0x40)
-    command(0x89, 0x7F)
-    time.sleep_ms(10)
-    command(0x9D, 1)                                   # SetDIO2AsRfSwitchCtrl
-    command(0x8A, 1)
-    command(0x86, 0x36, 0x41, 0x99, 0x9A)
-    command(0x95, 4, 7, 0, 1)                          # SetPaConfig
-    command(0x8E, 14, 4)                               # SetTxParams
-    command(0x8B, 7, 4, 1, 0)
-    command(0x8C, 0, 8, 0, 4, 1, 0)
-    command(0x8F, 0, 0)
-    from machine import unique_id
-    own = unique_id()[5]
-    for number in range(5):
-        time.sleep_ms(own * 7 + number * 11)
-        command(0x0E, 0, own, number, 0, 0)            # WriteBuffer
-        command(0x83, 0, 0, 0)                         # SetTx
-        time.sleep_ms(60)
-    if reset_cause() == 1:
-        deepsleep(own * 1000)
-    """
+CHATTER = (
+    RADIO_UP
+    + """
+command(0x9D, 1)                                   # SetDIO2AsRfSwitchCtrl
+command(0x95, 4, 7, 0, 1)                          # SetPaConfig
+command(0x8E, 14, 4)                               # SetTxParams
+command(0x8B, 7, 4, 1, 0)
+command(0x8C, 0, 8, 0, 4, 1, 0)
+command(0x8F, 0, 0)
+from machine import deepsleep, reset_cause, unique_id
+own = unique_id()[5]
+for number in range(5):
+    time.sleep_ms(own * 7 + number * 11)
+    command(0x0E, 0, own, number, 0, 0)            # WriteBuffer
+    command(0x83, 0, 0, 0)                         # SetTx
+    time.sleep_ms(60)
+if reset_cause() == 1:
+    deepsleep(own * 1000)
+"""
+)
 
 
 def chatter(folder: Path) -> list[tuple[str, int, int, bytes]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from communode.virtual.bootable import read_partitions
 from communode.virtual.kernel import RealtimeKernel
-from program_board import ProgramBoard, run_program
+from program_board import RADIO_UP, ProgramBoard, run_program
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("micropython")]
 
@@ -316,42 +316,23 @@ def test_the_radio_interrupts_a_sleeping_program(tmp_path: Path) -> None:
     """An SX1262 that hears nothing for a second raises DIO1 (RxTxTimeout)."""
     lines = run_program(
         tmp_path,
-        """
-        import time
-        from machine import Pin, SPI
-        spi = SPI(1, 8_000_000, sck=Pin(9), mosi=Pin(10), miso=Pin(11))
-        nss, reset = Pin(8, Pin.OUT, value=1), Pin(12, Pin.OUT, value=1)
-        busy, dio1 = Pin(13, Pin.IN), Pin(14, Pin.IN)
-        def command(*data):
-            while busy():
-                time.sleep_us(20)
-            nss(0)
-            spi.write(bytes(data))
-            nss(1)
-        reset(0)
-        time.sleep_ms(1)
-        reset(1)
-        time.sleep_ms(5)
-        command(0x80, 0)                                # SetStandby RC
-        command(0x97, 2, 0, 1, 0x40)                    # SetDIO3AsTcxoCtrl 1.8 V, 5 ms
-        command(0x89, 0x7F)                             # Calibrate
-        time.sleep_ms(10)
-        command(0x8A, 1)                                # SetPacketType LoRa
-        command(0x86, 0x36, 0x41, 0x99, 0x9A)           # SetRfFrequency 868.1 MHz
-        command(0x8B, 7, 4, 1, 0)                       # SetModulationParams SF7, 125 kHz, 4/5
-        command(0x8C, 0, 8, 0, 255, 0, 1)               # SetPacketParams
-        command(0x08, 2, 0, 2, 0, 0, 0, 0, 0)           # SetDioIrqParams: RxTxTimeout on DIO1
-        seen = []
-        dio1.irq(lambda pin: seen.append(time.ticks_ms()), Pin.IRQ_RISING)
-        print(dio1.value())
-        begun = time.ticks_ms()
-        command(0x82, 0, 0xFA, 0)                       # SetRx, 1 s
-        time.sleep_ms(3000)
-        print(dio1.value(), len(seen), 1000 <= time.ticks_diff(seen[0], begun) < 1010)
-        command(0x02, 0xFF, 0xFF)                       # ClearIrqStatus
-        time.sleep_ms(1)
-        print(dio1.value())
-        """,
+        RADIO_UP
+        + """
+dio1 = Pin(14, Pin.IN)
+command(0x8B, 7, 4, 1, 0)                       # SetModulationParams SF7, 125 kHz, 4/5
+command(0x8C, 0, 8, 0, 255, 0, 1)               # SetPacketParams
+command(0x08, 2, 0, 2, 0, 0, 0, 0, 0)           # SetDioIrqParams: RxTxTimeout on DIO1
+seen = []
+dio1.irq(lambda pin: seen.append(time.ticks_ms()), Pin.IRQ_RISING)
+print(dio1.value())
+begun = time.ticks_ms()
+command(0x82, 0, 0xFA, 0)                       # SetRx, 1 s
+time.sleep_ms(3000)
+print(dio1.value(), len(seen), 1000 <= time.ticks_diff(seen[0], begun) < 1010)
+command(0x02, 0xFF, 0xFF)                       # ClearIrqStatus
+time.sleep_ms(1)
+print(dio1.value())
+""",
     )
     assert lines == ["0", "1 1 True", "0"]
 
