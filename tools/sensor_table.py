@@ -98,7 +98,7 @@ def _faults(driver: str) -> str:
         label = {"wrong_crc": "damaged", "brown_out": "brown-out"}.get(fault, fault.replace("_", " "))
         words = ", ".join(QUALITIES[end].replace("_", " ") for end in sorted(ends))
         named.append(f"{label}: {words or 'not in one reading'}")
-    named.append("stuck value: stale, by repetition")
+    named.append("stuck value: not in one reading")
     return "; ".join(named)
 
 
