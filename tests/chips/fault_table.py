@@ -3,9 +3,9 @@
 
 One row a driver, one column a fault of its model (`communode.virtual.chips.sensing`), a set of the qualities
 that the driver may end with. An empty set means that the fault cannot be seen from one reading: a sensor that
-repeats itself (``stuck``) is found by `node.sampling.plausibility.RepetitionWatch`, and the table says that
-the value does repeat. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the middle of a conversion) hold
-for all.
+repeats itself (``stuck``) is found by `node.sampling.plausibility.RepetitionWatch`, which the application
+does not ask yet. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the middle of a conversion) hold for
+all.
 """
 
 from __future__ import annotations
