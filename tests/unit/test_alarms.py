@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Alarms of a node: when they are raised and over, how long they are told, and that nothing forgets them."""
+"""Alarms of a node: when they are raised and over, who acknowledges them, which rows are refused."""
 
 from __future__ import annotations
 
 import pytest
+from alarm_bench import MIN, ROW, alarms, raised, states
 from communode.node.app import alarms as machine
-from communode.node.app.alarms import MAX_SIZE, NO_AGE, NO_VALUE, Alarms
+from communode.node.app.alarms import NO_VALUE
 from communode.node.schema.alarms import (
     ABOVE,
     ACKNOWLEDGED,
@@ -17,7 +18,6 @@ from communode.node.schema.alarms import (
     IDLE,
     LATCHED,
     LEAK,
-    MAX_HOLD_OFF_S,
     PENDING,
     RISE,
     SENSOR_FAULT,
@@ -41,33 +41,6 @@ from communode.node.schema.quantities import (
     WATER_LEVEL,
     WATER_VOLUME,
 )
-
-MIN = 60_000
-ROW = (CO2, ABOVE, 1500, 200, 600)
-
-
-def alarms(*rows: tuple[int, int, int, int, int]) -> Alarms:
-    return Alarms(rows)
-
-
-def states(node: Alarms) -> list[int]:
-    return [alarm.state for alarm in node.alarms]
-
-
-def raised(row: tuple[int, int, int, int, int] = (CO2, ABOVE, 1500, 200, 0), value: int = 1800) -> Alarms:
-    node = alarms(row)
-    assert len(node.evaluate({row[0]: (value, GOOD)}, 0)) == 1
-    assert states(node) == [ACTIVE]
-    return node
-
-
-def again(node: Alarms, now_ms: int, slept: bool = True, later_ms: int | None = None) -> Alarms:
-    data = node.to_bytes(now_ms)
-    assert len(data) <= MAX_SIZE
-    other = Alarms(tuple((a.quantity, a.kind, a.threshold, a.hysteresis, a.hold_off_s) for a in node.alarms))
-    assert other.load(data, now_ms if later_ms is None else later_ms, slept)
-    return other
-
 
 # Raising and ending
 
@@ -244,247 +217,6 @@ def test_occurrences_number_all_alarms_of_the_node_and_never_are_0() -> None:
     node.last = 0xFFFE
     changed = node.evaluate({CO2: (1800, GOOD), TILT: (900, GOOD)}, 0)
     assert [alarm.occurrence for alarm in changed] == [0xFFFF, 1]
-
-
-# Telling
-
-
-def test_a_change_is_told_until_the_network_confirms_it() -> None:
-    node = raised()
-    assert node.urgent()
-    now_ms = 0
-    waits = []
-    for _ in range(9):
-        reports = node.due(now_ms)
-        assert [report[:4] for report in reports] == [(ABOVE, CO2, ACTIVE, 1)]
-        node.told(reports, now_ms, acked=False)
-        assert node.due(now_ms) == []
-        next_ms = node.next_ms(now_ms)
-        assert next_ms is not None
-        waits.append((next_ms - now_ms) // MIN)
-        now_ms = next_ms
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    reports = node.due(now_ms)
-    assert reports[0][5] == now_ms // 1000  # how long ago it was raised
-    node.told(reports, now_ms, acked=True)
-    assert node.due(now_ms + MIN) == []
-
-
-def test_a_raise_is_urgent_three_times_and_then_waits_its_turn() -> None:
-    node = raised()
-    urgent = []
-    for hour in range(5):
-        assert node.due(hour * 60 * MIN)
-        urgent.append(node.urgent())
-    assert urgent == [True, True, True, False, False]
-
-
-def test_what_cannot_even_be_sent_is_tried_later_and_wakes_nobody_at_once() -> None:
-    node = raised()
-    assert node.next_ms(0) is None  # never asked: the node has no network to tell it to
-    assert node.due(0)
-    assert node.next_ms(0) == MIN
-    assert node.due(MIN - 1) == []
-    assert node.next_ms(2 * MIN) is None
-    assert node.due(2 * MIN)
-
-
-def test_a_hold_off_that_ended_without_a_reading_wakes_nobody() -> None:
-    node = alarms(ROW)
-    node.evaluate({CO2: (1600, GOOD)}, 0)
-    node.evaluate({CO2: (None, FAULT)}, 10 * MIN)
-    assert states(node) == [PENDING]
-    assert node.next_ms(10 * MIN) is None
-
-
-def test_the_end_of_an_alarm_is_told_but_not_urgent() -> None:
-    node = raised()
-    node.told(node.due(0), 0, acked=True)
-    node.evaluate({CO2: (1000, GOOD)}, MIN)
-    assert not node.urgent()
-    assert [report[2] for report in node.due(MIN)] == [LATCHED]
-
-
-def test_a_raise_while_the_last_one_waits_for_somebody_is_not_urgent() -> None:
-    node = raised()
-    node.told(node.due(0), 0, acked=True)
-    node.evaluate({CO2: (1000, GOOD)}, MIN)
-    node.evaluate({CO2: (1800, GOOD)}, 2 * MIN)
-    assert not node.urgent()
-    assert [report[2:4] for report in node.due(2 * MIN)] == [(ACTIVE, 2)]
-
-
-def test_a_confirmation_of_an_older_state_does_not_silence_the_newer() -> None:
-    node = raised()
-    reports = node.due(0)
-    node.evaluate({CO2: (1000, GOOD)}, MIN)
-    node.told(reports, MIN, acked=True)
-    assert [report[2] for report in node.due(MIN)] == [LATCHED]
-
-
-def test_what_nobody_acknowledges_is_told_again_after_six_hours() -> None:
-    node = raised()
-    node.told(node.due(0), 0, acked=True)
-    assert node.due(6 * 60 * MIN - 1000) == []
-    reports = node.due(6 * 60 * MIN)
-    assert [report[2] for report in reports] == [ACTIVE]
-    assert not node.urgent()
-    node.told(reports, 6 * 60 * MIN, acked=True)
-    assert node.due(6 * 60 * MIN) == []
-    node.acknowledge(ABOVE, CO2, 1, 7 * 60 * MIN)
-    node.told(node.due(7 * 60 * MIN), 7 * 60 * MIN, acked=True)
-    assert node.due(1000 * 60 * MIN) == []
-    assert node.next_ms(0) is None
-
-
-def test_reminders_that_do_not_fit_into_one_uplink_follow_in_the_next() -> None:
-    node = alarms(*[(CO2, kind, 0, 0, 0) for kind in (LEAK, FLOOD, FIRE)])
-    node.evaluate({}, 0, dict.fromkeys((LEAK, FLOOD, FIRE), (True, 1)))
-    node.told(node.due(0), 0, acked=True)
-    now_ms = 6 * 60 * MIN
-    told: list[int] = []
-    while reports := node.due(now_ms):
-        told += [report[0] for report in reports[:1]]
-        node.told(reports[:1], now_ms, acked=True)
-    assert sorted(told) == [LEAK, FLOOD, FIRE]
-
-
-def test_an_acknowledgement_is_answered_each_time_it_comes() -> None:
-    node = raised()
-    node.told(node.due(0), 0, acked=True)
-    for _ in range(2):
-        assert node.acknowledge(ABOVE, CO2, 1, MIN)
-        reports = node.due(6 * 60 * MIN)
-        assert [report[2] for report in reports] == [ACKNOWLEDGED]
-        node.told(reports, 6 * 60 * MIN, acked=True)
-
-
-def test_the_urgent_comes_first() -> None:
-    node = alarms((CO2, ABOVE, 1500, 200, 0), (TILT, TIPPED, 450, 150, 0))
-    node.evaluate({CO2: (1800, GOOD)}, 0)
-    node.told(node.due(0), 0, acked=True)
-    node.evaluate({CO2: (1000, GOOD), TILT: (900, GOOD)}, MIN)
-    assert [report[0] for report in node.due(MIN)] == [TIPPED, ABOVE]
-
-
-def test_a_pending_alarm_asks_for_a_sampling_when_its_hold_off_ends() -> None:
-    node = alarms(ROW)
-    assert node.next_ms(0) is None
-    node.evaluate({CO2: (1600, GOOD)}, 500)
-    next_ms = node.next_ms(500)
-    assert next_ms == 601_000
-    assert not node.wants_reading(next_ms - 1)
-    assert node.wants_reading(next_ms)
-    assert len(node.evaluate({CO2: (1600, GOOD)}, next_ms)) == 1
-
-
-# Remembering
-
-
-def test_a_latched_alarm_survives_a_power_loss() -> None:
-    node = raised()
-    node.evaluate({CO2: (1000, GOOD)}, MIN)
-    after = again(node, MIN, slept=False, later_ms=0)
-    assert states(after) == [LATCHED]
-    (report,) = after.due(0)
-    assert report == (ABOVE, CO2, LATCHED, 1, 1000, NO_AGE)
-    assert after.acknowledge(ABOVE, CO2, 1, 0)
-
-
-def test_occurrence_numbers_go_on_after_a_power_loss() -> None:
-    after = again(raised(), 0, slept=False)
-    after.acknowledge(ABOVE, CO2, 1, 0)
-    after.evaluate({CO2: (1000, GOOD)}, MIN)
-    (alarm,) = after.evaluate({CO2: (1800, GOOD)}, 2 * MIN)
-    assert alarm.occurrence == 2
-
-
-def test_hold_off_retry_and_age_go_on_over_a_deep_sleep() -> None:
-    node = alarms(ROW)
-    node.evaluate({CO2: (1600, GOOD)}, 0)
-    node = again(node, 400, later_ms=10 * MIN - 1)
-    assert node.evaluate({CO2: (1600, GOOD)}, 10 * MIN - 1) == []
-    assert len(node.evaluate({CO2: (1600, GOOD)}, 10 * MIN)) == 1
-    node.told(node.due(10 * MIN), 10 * MIN, acked=False)
-    node = again(node, 10 * MIN + 300, later_ms=12 * MIN)
-    assert node.urgent()
-    (report,) = node.due(12 * MIN)
-    assert report[5] == 120
-
-
-def test_a_hold_off_begins_anew_after_a_power_loss() -> None:
-    node = alarms(ROW)
-    node.evaluate({CO2: (1600, GOOD)}, 0)
-    node = again(node, 9 * MIN, slept=False, later_ms=20 * MIN)
-    assert node.evaluate({CO2: (1600, GOOD)}, 21 * MIN) == []
-    assert len(node.evaluate({CO2: (1600, GOOD)}, 31 * MIN)) == 1
-
-
-def test_a_rate_goes_on_over_a_deep_sleep_and_begins_anew_after_a_power_loss() -> None:
-    for slept, expected in ((True, 1), (False, 0)):
-        node = alarms(ROW, (WATER_LEVEL, RISE, 300, 100, 600))
-        node.evaluate({WATER_LEVEL: (1000, GOOD)}, 0)
-        node = again(node, 1000, slept=slept)
-        assert len(node.evaluate({WATER_LEVEL: (1100, GOOD)}, 10 * MIN)) == expected
-
-
-def test_a_reference_older_than_its_field_is_forgotten_not_made_younger() -> None:
-    node = alarms((WATER_LEVEL, RISE, 300, 100, 600))
-    node.evaluate({WATER_LEVEL: (1000, GOOD)}, 0)
-    node = again(node, 70_000_000)
-    assert node.evaluate({WATER_LEVEL: (9000, GOOD)}, 70_000_000) == []
-
-
-def test_alarms_are_known_by_kind_and_quantity_when_the_configuration_changes() -> None:
-    node = alarms((WATER_LEVEL, RISE, 300, 100, 600), (CO2, ABOVE, 1500, 200, 0), (TILT, TIPPED, 450, 150, 0))
-    node.evaluate({WATER_LEVEL: (1000, GOOD), TILT: (900, GOOD), CO2: (1800, GOOD)}, 0)
-    data = node.to_bytes(0)
-    other = alarms(
-        (TILT, TIPPED, 300, 100, 0), (BATTERY, BELOW, 3300, 100, 0), (WATER_LEVEL, RISE, 1, 0, 600)
-    )
-    assert other.load(data, 0, True)
-    assert states(other) == [ACTIVE, IDLE, IDLE]
-    assert other.alarms[2].reference == (0, 1000)
-    assert other.last == 2
-
-
-def test_the_largest_state_fits_its_place_and_the_extremes_survive() -> None:
-    rows = [(WATER_LEVEL, RISE, 1, 0, 600), (CO2, FALL, 1, 0, MAX_HOLD_OFF_S)]
-    rows += [(quantity, ABOVE, 1, 0, MAX_HOLD_OFF_S) for quantity in range(1, 7)]
-    node = alarms(*rows)
-    readings = dict.fromkeys(range(1, 40), (2**31 - 1, GOOD))
-    node.evaluate(readings, 0)
-    node.evaluate(readings, 70_000_000)
-    node.evaluate(readings, 2**40)
-    assert len(node.to_bytes(2**40)) == MAX_SIZE <= 128
-    assert again(node, 2**40).to_bytes(2**40) == node.to_bytes(2**40)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        None,
-        b"",
-        bytes(9),
-        b"\x20" + bytes(9),  # version
-        b"\x19" + bytes(9 + 9 * 13),  # nine alarms
-        b"\x11" + bytes(9 + 12),
-        b"\x11" + bytes(9 + 14),
-        b"\x11" + bytes(9) + b"\x1a" + bytes(12),  # state 5
-    ],
-)
-def test_what_is_not_a_state_is_refused_and_changes_nothing(data: bytes | None) -> None:
-    node = raised()
-    before = node.to_bytes(MIN)
-    assert not node.load(data, MIN, True)
-    assert node.to_bytes(MIN) == before
-
-
-def test_every_cut_of_a_state_is_refused() -> None:
-    node = alarms((WATER_LEVEL, RISE, 300, 100, 600), ROW)
-    data = node.to_bytes(0)
-    for size in range(len(data)):
-        assert not alarms(*[(WATER_LEVEL, RISE, 300, 100, 600), ROW]).load(data[:size], 0, True)
 
 
 # Configuration

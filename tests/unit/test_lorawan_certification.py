@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from communode.node.lorawan.certification import F_PORT, Certification
 from communode.node.lorawan.runner import Outcome
-from test_lorawan_runner import Network, Node
+from runner_bench import Network, Node
 
 
 class Laboratory:

@@ -18,7 +18,7 @@ from communode.node.radio.airtime import symbol_time_us
 from communode.node.radio.micropython_lib import MicropythonLib
 from communode.node.radio.modem import LoraParameters, RadioError
 from lorawan_air import Air, Block, FakeModem, MemoryStore, VirtualClock, entropy
-from test_lorawan_runner import APP_KEY, DEV_EUI, JOIN_EUI, Network
+from runner_bench import APP_KEY, DEV_EUI, JOIN_EUI, Network
 
 KEYS = {
     *("freq_khz", "sf", "bw", "coding_rate", "preamble_len", "syncword", "crc_en", "implicit_header"),
