@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import communode.build
 import pytest
 from field import HOUR_US, MINUTE_US, Field, FieldNode, Plan
 
@@ -80,3 +82,22 @@ def test_a_board_whose_coprocessor_never_runs_says_so(field: Field) -> None:
     found = volumes(field, node)
     assert found
     assert {(value, quality) for _, value, quality in found} == {(None, "fault")}
+
+
+def test_an_image_that_went_around_the_build_says_absent_on_a_chip_without_ulp(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = communode.build.board_literal
+
+    def with_ulp(*arguments: Any) -> dict[str, Any]:
+        literal = usual(*arguments)
+        literal["buses"]["ulp0"] = {"kind": "ulp", "pin": 2}
+        return literal
+
+    monkeypatch.setattr(communode.build, "board_literal", with_ulp)
+    monkeypatch.setattr(communode.build, "check_fit", lambda board, profile: None)
+    node = field.add(Plan("heltec_ht_ct62", "water_meter", QUIET), faults={"pulse_ulp": "absent"})
+    field.run(HOUR_US)
+    found = volumes(field, node)
+    assert found
+    assert {(value, quality) for _, value, quality in found} == {(None, "absent")}

@@ -9,6 +9,7 @@ import pytest
 from communode.boards import board_names, load_board
 from communode.build import check_fit, hardware_source
 from communode.errors import CommunodeError
+from communode.images import find_image
 from communode.profiles import load_profile
 from communode.ulp_program import assemble, counter_program, source
 from communode.virtual.chips.chip import Violation
@@ -244,6 +245,15 @@ def test_a_board_without_ulp_refuses_the_profile_in_words(monkeypatch: pytest.Mo
     monkeypatch.setenv("LANG", "en_GB.UTF-8")
     assert "ESP32-C3" in str(caught.value)
     assert "PCF8593" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_the_stock_image_has_the_coprocessors_class_where_we_say_so(name: str) -> None:
+    """The names of `esp32.ULP` stand in the official image, or do not."""
+    board = load_board(name)
+    image = find_image(board.image)
+    for word in (b"\0ULP\0", b"\0load_binary\0", b"\0set_wakeup_period\0", b"\0wake_on_ulp\0"):
+        assert (word in image) == bool(board.soc.ulp), word
 
 
 def test_every_board_says_how_it_counts_pulses() -> None:
