@@ -22,7 +22,7 @@ class Ulp:
         """Must be called in every waking: deep sleep keeps what the ULP needs only when told to."""
         try:
             esp32.wake_on_ulp(True)
-        except AttributeError:
+        except (AttributeError, ValueError):  # no ULP, or a wake pin (ext0) that excludes it
             raise OSError(_ENODEV) from None
 
     def read(self, address: int) -> int:
