@@ -3,7 +3,7 @@
 
 A node carries everything but what its board and profile have no use for: other sensors' drivers, other
 radios, other regions. An optional module is taken when it is asked for, or when a module that is taken
-imports it at its top; an import inside a function is a choice, and the choice is made here.
+imports it at its top; an import inside a function is a choice, and the choice is made here (`_COMPANIONS`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ _OPTIONAL_FOLDERS = ("drivers", "dsp", "lorawan/region")
 _RADIO_DRIVERS = {"sx1262": "radio/sx126x.py", "sx1276": "radio/sx127x.py"}
 # What our application does not import.
 _ELSEWHERE = ("lorawan/standalone.py", "radio/micropython_lib.py", "sampling/plausibility.py")
-_IMPORTED_LATER = {"radio/sx126x.py": {"radio/sx126x_listening.py"}}  # inside a function, and always taken
+# What comes with a driver: it is imported inside a function, there or where the driver's bus is made.
+_COMPANIONS = {
+    "radio/sx126x.py": {"radio/sx126x_listening.py"},
+    "drivers/ics43434.py": {"hal/microphone.py"},
+    "drivers/pulse_ulp.py": {"hal/ulp.py"},
+}
 
 
 def radio_driver(chip: str) -> str:
@@ -48,7 +53,7 @@ def select(root: Path, wanted: set[str]) -> list[str]:
     while queue:
         path = queue.pop()
         taken.add(path)
-        queue += sorted((_imports(root, path, everything) | _IMPORTED_LATER.get(path, set())) - taken)
+        queue += sorted((_imports(root, path, everything) | _COMPANIONS.get(path, set())) - taken)
     return sorted(taken)
 
 
@@ -56,6 +61,8 @@ def _optional(path: str) -> bool:
     if path.endswith("__init__.py"):
         return False
     if path in _ELSEWHERE or path.startswith("radio/sx"):
+        return True
+    if any(path in companions for companions in _COMPANIONS.values()):
         return True
     return str(PurePosixPath(path).parent) in _OPTIONAL_FOLDERS
 

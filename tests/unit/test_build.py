@@ -97,9 +97,25 @@ def test_a_node_carries_only_what_board_and_profile_need() -> None:
     assert "node/drivers/a02yyuw.mpy" in files
     assert "node/drivers/scd4x.mpy" not in files
     assert "node/radio/sx126x.mpy" in files
+    assert "node/radio/sx126x_listening.mpy" in files
     assert "node/radio/sx127x.mpy" not in files
+    assert not {"node/hal/microphone.mpy", "node/hal/ulp.mpy"} & files.keys()
     assert files["main.py"].startswith(b"#")
     assert "hardware.mpy" in files
+
+
+@pytest.mark.parametrize(
+    ("wanted", "comes"),
+    [
+        ("radio/sx127x.py", set()),
+        ("drivers/ics43434.py", {"hal/microphone.py"}),
+        ("drivers/pulse_ulp.py", {"hal/ulp.py"}),
+    ],
+)
+def test_what_makes_a_drivers_bus_comes_with_the_driver_alone(wanted: str, comes: set[str]) -> None:
+    found = set(select(node_folder(), {wanted}))
+    assert {name for name in found if name in ("hal/microphone.py", "hal/ulp.py")} == comes
+    assert not {name for name in found if name.startswith("radio/sx126x")}
 
 
 def test_a_module_that_a_taken_one_imports_comes_along(tmp_path: Path) -> None:
