@@ -84,7 +84,8 @@ def run_block(block: Block) -> str | None:
                 for number, name in enumerate(sorted(set(PORT.findall(code))))
             }
             code = for_virtual_ports(code, ports)
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        environment = os.environ | {"COMMUNODE_FLEET": str(folder / "fleet")}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         try:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", code],

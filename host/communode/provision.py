@@ -3,14 +3,15 @@
 
 The identity that a board already has is not overwritten unless that is asked for. Keys travel from here to
 the worker through a pipe: they are in no argument, environment, event or log. A keys file (mode 0600) is
-written only where the user names one, and before the board is, so that no board exists whose keys are lost.
+written only where the user names one, and before the board is, so that no board exists whose keys are lost;
+that it was is recorded. Who wants the keys kept, encrypted, has a batch (`communode.provisioning`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,15 @@ def _without_verdict(listener: Listener) -> Listener:
 
 
 class KeysFile:
-    """A JSON list of identities in hex, mode 0600. Made at once and never in place of another file."""
+    """A JSON list of identities in hex, mode 0600. Made at once and never in place of another file.
 
-    def __init__(self, path: Path) -> None:
+    ``record`` is told each DevEUI before its keys are written: also of an export that was cut short.
+    """
+
+    def __init__(self, path: Path, record: Callable[[bytes], None]) -> None:
         self._path = path
+        self._record = record
+        self._recorded: set[bytes] = set()
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
@@ -102,6 +108,10 @@ class KeysFile:
 
     def save(self, identities: Sequence[Identity]) -> None:
         """Replace the contents, whole or not at all."""
+        for dev_eui in [identity.dev_eui for identity in identities]:
+            if dev_eui not in self._recorded:
+                self._recorded.add(dev_eui)
+                self._record(dev_eui)
         text = json.dumps([identity.reveal() for identity in identities], indent=2) + "\n"
         fresh = self._path.with_name(f".{self._path.name}.new")
         fresh.unlink(missing_ok=True)

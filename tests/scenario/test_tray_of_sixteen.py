@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from communode.fleet.register import Register
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).resolve().parent
 COUNT = 16
@@ -73,12 +73,13 @@ class Bench:
 
     def make_nodes(self) -> tuple[int, list[dict[str, Any]]]:
         command = [sys.executable, "-m", "communode", "tray", "--board", "virtual", "--profile", "air"]
-        command += ["--body", "virtual", "--batch-dir", str(self.batch), "--json", "--join-within", "100"]
+        command += ["--body", "virtual", "--batch-dir", str(self.batch), "--json"]
+        command += ["--join-within", "180"]  # a node whose first round was not heard has time for another
         command += ["--fleet", str(self.folder / "fleet"), "--passphrase-file", str(self.passphrase)]
         command += ["--gateways", f"127.0.0.1:{self.gateways}"]
         for port in self.ports:
             command += ["--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=420)
         assert "Traceback" not in done.stderr
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -195,10 +195,10 @@ def test_ten_thousand_nodes_are_listed_and_searched_in_a_fifth_of_a_second(large
     }
     for name, ask in asked.items():
         seconds = []
-        for _ in range(3):  # the machine may be busy: the best of three
-            began = time.perf_counter()
+        for _ in range(3):
+            began = time.process_time()  # it waits for nothing but the processor, which others use as well
             found = ask()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
             assert found, name
         assert min(seconds) < 0.2, (name, seconds)
 

@@ -16,6 +16,7 @@ import pytest
 from communode import nvs_image
 from communode.boards import load_board
 from communode.errors import CommunodeError
+from communode.fleet.register import Register
 from communode.identity import Identity, dev_eui_from_mac, new_identity, parse_eui
 from communode.nvs_image import identity_in, make_image
 from communode.partitions import table_for
@@ -140,16 +141,20 @@ def test_an_empty_or_foreign_nvs_holds_no_identity() -> None:
 def test_a_keys_file_is_private_complete_and_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     identity = new_identity(bytes(8))
-    keys = KeysFile(path)
+    exported: list[bytes] = []
+    keys = KeysFile(path, exported.append)
     keys.save([identity])
+    keys.save([identity])
+    assert exported == [bytes(8)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == [identity.reveal()]
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(CommunodeError):
-        KeysFile(path)
+        KeysFile(path, exported.append)
 
 
-def test_the_command_writes_keys_only_where_asked(tmp_path: Path) -> None:
+def test_the_command_writes_keys_only_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMUNODE_FLEET", str(tmp_path / "fleet"))
     keys = tmp_path / "keys.json"
     with LoaderBoard(tmp_path) as board:
         command = [sys.executable, "-m", "communode", "provision", "--board", "virtual", "--port", board.port]
@@ -166,13 +171,18 @@ def test_the_command_writes_keys_only_where_asked(tmp_path: Path) -> None:
         events = [json.loads(line) for line in done.stdout.splitlines()]
         assert events[-1]["dev_eui"] == record["dev_eui"]
         assert record["app_key"] not in done.stdout + done.stderr
+        with Register(tmp_path / "fleet" / "fleet.sqlite") as register:
+            (told,) = register.history()
+        assert (told["kind"], told["dev_eui"]) == ("keys_exported", record["dev_eui"])
+        assert told["detail"] == {"to": str(keys)}
         again = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1
     assert "--replace" in again.stderr
 
 
 def test_a_board_that_dies_while_it_gets_its_identity_leaves_no_key_behind(tmp_path: Path) -> None:
-    keys = KeysFile(tmp_path / "keys.json")
+    exported: list[bytes] = []
+    keys = KeysFile(tmp_path / "keys.json", exported.append)
     from communode.provision import provision_ports
 
     with LoaderBoard(tmp_path) as board:
@@ -181,3 +191,4 @@ def test_a_board_that_dies_while_it_gets_its_identity_leaves_no_key_behind(tmp_p
     assert done.outcome.verdict == "failed"
     assert done.identity is None
     assert json.loads((tmp_path / "keys.json").read_text()) == []
+    assert exported == [bytes.fromhex("020000fffe000001")]  # for a moment they were in the file

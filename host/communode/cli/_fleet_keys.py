@@ -108,12 +108,7 @@ def export(node: tuple[str, ...], out: Path, place: Place, as_json: bool) -> Non
     with place.register() as register, place.vault() as vault:
         wanted = [bytes.fromhex(register.node(name)["dev_eui"]) for name in node]
         identities = [vault.identity(dev_eui) for dev_eui in wanted]
-        file = KeysFile(out)
-        for (
-            dev_eui
-        ) in wanted:  # recorded before it is done: an export that was cut short is in the history too
-            register.record("keys_exported", dev_eui.hex(), to=str(out))
-        file.save(identities)
+        KeysFile(out, lambda dev_eui: register.note_export(dev_eui.hex(), out)).save(identities)
     report.result({"file": str(out), "dev_euis": [dev_eui.hex() for dev_eui in wanted]})
     report.note(text("fleet.exported", count=len(wanted), file=out))
 

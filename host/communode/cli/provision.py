@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def provision(
 ) -> int:
     """Give boards their identity: DevEUI from the MAC address, new random keys.
 
-    Keys are shown nowhere; --out writes them to a file that only you can read.
+    Keys are shown nowhere; --out writes them to a file that only you can read, and the register remembers
+    that it did.
 
     With --batch, nodes are drawn, registered at the network server, written, seen to join and labelled as
     the batch file says, and kept in the fleet's register, their keys in its vault. A run that was
@@ -67,9 +69,13 @@ def provision(
 
     check_ports(ports)
     wanted, eui = load_board(board), parse_eui(join_eui)
-    keys_file = KeysFile(out) if out else None
     report = Report(as_json)
-    with watch(report) as listener:
+    with ExitStack() as stack:
+        keys_file = None
+        if out is not None:
+            note = stack.enter_context(place.register()).note_export
+            keys_file = KeysFile(out, lambda dev_eui: note(dev_eui.hex(), out))
+        listener = stack.enter_context(watch(report))
         done = provision_ports(
             ports, wanted, join_eui=eui, replace=replace, keys_file=keys_file, listener=listener
         )

@@ -134,7 +134,7 @@ class Register:
 
     def nodes(self, **filters: str) -> list[Row]:
         """All nodes, by tenant, site and name; ``filters``: tenant, batch, state, profile ..."""
-        where = " AND ".join(f"{_column(name)}=?" for name in filters)
+        where = " AND ".join(f"{schema.FILTERS[name]}=?" for name in filters)
         query = f"{_NODES} {'WHERE ' + where if where else ''} ORDER BY n.tenant, s.name, n.name, n.dev_eui"
         return [dict(row) for row in self.db.execute(query, tuple(filters.values()))]
 
@@ -282,7 +282,7 @@ class Register:
 
     def change_node(self, dev_eui: str, kind: str, **changes: Any) -> None:
         """Change columns of a node, and tell it as an event of ``kind``."""
-        columns = ", ".join(f"{_column(name, '')}=?" for name in changes)
+        columns = ", ".join(f"{schema.changeable(name)}=?" for name in changes)
         with self.transaction():
             self.db.execute(f"UPDATE nodes SET {columns} WHERE dev_eui=?", (*changes.values(), dev_eui))
             self.record(kind, dev_eui, **changes)
@@ -360,6 +360,10 @@ class Register:
                 self.record("flashed", owner["dev_eui"] if owner else "", mac, firmware=version)
         return changed > 0
 
+    def note_export(self, dev_eui: str, file: Path) -> None:
+        """The keys of a node are about to leave: into a file that was asked for by name."""
+        self.record("keys_exported", dev_eui, to=str(file))
+
     def index(self, dev_eui: str) -> None:
         """Bring the words by which a node is found up to date."""
         row = self.db.execute(
@@ -371,39 +375,6 @@ class Register:
             return
         self.db.execute("DELETE FROM words WHERE rowid=?", (row["id"],))
         self.db.execute("INSERT INTO words(rowid, text) VALUES(?, ?)", (row["id"], words.text_of(dict(row))))
-
-
-_FILTERS = {
-    "tenant": "n.tenant",
-    "site": "s.name",
-    "batch": "n.batch",
-    "state": "n.state",
-    "profile": "n.profile",
-    "network": "n.network",
-    "keys": "n.keys",
-    "nonces": "n.nonces",
-    "board": "h.board",
-}
-_CHANGEABLE = {
-    "name",
-    "state",
-    "keys",
-    "key_generation",
-    "nonces",
-    "joined_at",
-    "network",
-    "profile",
-    "batch",
-}
-
-
-def _column(name: str, prefix: str = "n") -> str:
-    """A column's name in SQL, from a closed list: no text of a user becomes SQL."""
-    if prefix:
-        return _FILTERS[name]
-    if name not in _CHANGEABLE:
-        raise KeyError(name)
-    return name
 
 
 def _user() -> str:

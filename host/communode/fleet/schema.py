@@ -23,6 +23,30 @@ NONCE_STATES = ("rising", "wiped")  # wiped: the node begins at 0 again, which t
 STEPS = ("drawn", "registered", "written", "joined", "labelled", "done")
 
 
+# What may be asked for and changed by name. No text of a user becomes SQL.
+FILTERS = {
+    "tenant": "n.tenant",
+    "site": "s.name",
+    "batch": "n.batch",
+    "state": "n.state",
+    "profile": "n.profile",
+    "network": "n.network",
+    "keys": "n.keys",
+    "nonces": "n.nonces",
+    "board": "h.board",
+}
+_CHANGEABLE = frozenset(
+    ("name", "state", "keys", "key_generation", "nonces", "joined_at", "network", "profile", "batch")
+)
+
+
+def changeable(name: str) -> str:
+    """A column of ``nodes`` that may be changed; KeyError for any other."""
+    if name not in _CHANGEABLE:
+        raise KeyError(name)
+    return name
+
+
 def _one_of(column: str, values: tuple[str, ...]) -> str:
     return f"CHECK({column} IN ({', '.join(repr(value) for value in values)}))"
 
