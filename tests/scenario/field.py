@@ -116,6 +116,7 @@ class FieldNode:
     flash: FlashFile
     log_path: Path
     mac: bytes
+    stays_awake: bool = False
     pending: list[Downlink] = field(default_factory=list)  # of the owner, each for one uplink
     uplinks: list[dict[str, Any]] = field(default_factory=list)  # events of the network server
     counter: int = 0
@@ -224,7 +225,8 @@ class Field:
         self._stack.callback(body.halt)
         body.console = (nothing, console)
         body.may_wake = lambda wake_us: wake_us < self.until_us
-        node = FieldNode(body, flash, log_path, mac)
+        stays_awake = bool(dict(plan.changes).get("stays_awake"))
+        node = FieldNode(body, flash, log_path, mac, stays_awake)
         self.nodes.append(node)
         return node
 
@@ -255,7 +257,7 @@ class Field:
 
     def _halt_who_stays_awake(self) -> None:
         for node in self.nodes:
-            if node.body.processor is not None and node.body.time_us >= self.until_us:
+            if node.stays_awake and node.body.processor is not None:
                 node.body.halt()
 
     def override(self, node: FieldNode, series: str, constant: float) -> None:

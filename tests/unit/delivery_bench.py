@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
+from communode.ingest.application import answer_readings
 from communode.ingest.readings import ReadingStore, decode_readings, quantities_of
 from communode.node.app.sender import Sender
-from communode.node.codec import downlink
 from communode.node.codec.record import pack_record, pack_values
 from communode.node.radio.airtime import time_on_air_us
 from communode.node.radio.modem import LoraParameters
@@ -47,6 +47,7 @@ class DeliveryBench:
         self.body = pack_values(quantities_of(_AIR), {})
         mac = SimpleNamespace(max_payload=lambda: DR5[1], request_device_time=lambda: None, device_time=None)
         mac.session = SimpleNamespace(data_rate=5, adr=True)
+        mac.longest_ms = lambda: time_on_air_us(DR5[0], 13 + DR5[1]) // 1000 + 1
         mac.set_adr = lambda enabled, data_rate: None
         self.runner = SimpleNamespace(mac=mac, send=self._send, late_min_us=0, late_max_us=0)
         keeper = SimpleNamespace(known=True, is_due=lambda now_ms: False, memory=SimpleNamespace(rate=5))
@@ -86,9 +87,9 @@ class DeliveryBench:
             return outcome
         self.repeated += len(report.records) - self.store.add(NODE, report.records)
         if report.floor is not None and self.rng.random() >= self.loss:
-            base, runs = self.store.missing(NODE, report.generation, report.floor, report.newest)
-            answer = downlink.encode_acknowledgement(report.generation, base, runs)
-            outcome.downlinks = [(downlink.F_PORT, answer)]
+            answer = answer_readings(self.store, NODE, report)
+            assert answer is not None
+            outcome.downlinks = [(answer.f_port, answer.payload)]
         return outcome
 
 

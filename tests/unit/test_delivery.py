@@ -166,16 +166,17 @@ def test_what_is_no_state_is_not_taken(data: bytes | None) -> None:
 
 def test_allowances_fill_evenly_and_hold_little() -> None:
     delivery = Delivery(0)
-    for _ in range(2):
-        assert delivery.may_ask(0)
-        delivery.spend_answer()
-    assert not delivery.may_ask(3 * 3_600_000 - 1)
-    assert delivery.may_ask(3 * 3_600_000)
-    delivery.spend_airtime(2_000_000)
-    assert not delivery.may_send(3455)
-    assert delivery.may_send(3456)  # 25 s a day is a millisecond in 3.456 s
+    delivery.frame_ms = 400
+    assert delivery.may_ask(0)
+    delivery.spend_answer()
+    assert not delivery.may_ask(9_599_999)
+    assert delivery.may_ask(9_600_000)  # nine a day
+    delivery.spend_airtime(2_600_000)
+    assert delivery.may_send(0)
+    assert not delivery.may_send(0, backlog=True)  # which leaves room for what is new
     delivery.spend_airtime(1)  # any part of a millisecond counts as one
-    assert not delivery.may_send(3456)
+    assert not delivery.may_send(3323)
+    assert delivery.may_send(3324)  # 26 s a day is a millisecond in 3.32 s
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -195,8 +196,9 @@ def test_no_day_has_more_than_thirty_seconds_and_ten_answers_whatever_is_wanted(
             quiet_until_ms = now_ms + 3 * DAY_MS
         if now_ms < quiet_until_ms:
             continue
+        air_us = rng.randrange(50_000, 2_800_000)  # up to a full frame at SF12
+        delivery.frame_ms = air_us // 1000 + rng.randrange(1, 200)
         if delivery.may_send(now_ms - booted_ms):
-            air_us = rng.randrange(50_000, 2_800_000)  # up to a full frame at SF12
             delivery.spend_airtime(air_us)
             airtime.append((now_ms, air_us))
         if delivery.may_ask(now_ms - booted_ms):
@@ -241,7 +243,7 @@ def test_a_week_without_gateway_clears_in_a_week_at_thirty_percent_loss(plug: Pl
     stored = bench.stored()
     assert backlog <= stored
     assert set(range(bench.journal.next_id - 288)) <= stored
-    assert bench.repeated == 0
+    assert bench.repeated < 200  # what lies between two losses that are named as one
     assert most_in_a_day(bench.airtime) <= 30_000_000
     assert most_in_a_day(deque((at_ms, 1) for at_ms in bench.asked)) <= 10
     for frame in bench.frames:

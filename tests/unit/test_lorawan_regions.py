@@ -13,6 +13,7 @@ from communode.node.lorawan.mac import Mac
 from communode.node.lorawan.region import plan as plans
 from communode.node.lorawan.runner import Runner
 from communode.node.radio.airtime import time_on_air_us
+from communode.node.storage.delivery import AIRTIME_HELD_MS
 from lorawan_air import Air, Block, FakeModem, MemoryStore, VirtualClock, entropy
 
 FOLDER = Path(plans.__file__).parent
@@ -305,3 +306,12 @@ def test_the_adr_ladder_skips_what_is_no_uplink_rate() -> None:
         mac.close()
     assert sorted(set(seen)) == [2, 3, 4, 5, 6]
     assert mac.session.mask == (1 << 72) - 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_day_s_airtime_can_hold_the_longest_frame_of_every_rate(name: str) -> None:
+    mac = new_mac(name)
+    for data_rate in range(len(mac.region.data_rates)):
+        if mac.region.known_rate(data_rate):
+            mac.session.data_rate = data_rate
+            assert 0 < mac.longest_ms() <= AIRTIME_HELD_MS

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from communode.errors import CommunodeError
-from communode.ingest.application import Application
+from communode.ingest.application import Application, bridge_runs
 from communode.ingest.readings import Reading, ReadingStore, Record, decode_readings, quantities_of
 from communode.node.codec import downlink, uplink
 from communode.node.codec.record import UNSYNCED, pack_record, pack_values
@@ -202,6 +202,31 @@ def test_a_node_that_asks_is_told_what_is_missing(store: ReadingStore) -> None:
     assert answer is not None
     assert answer.f_port == downlink.F_PORT
     assert downlink.decode_acknowledgement(answer.payload) == (7, 2, 7, [(7, 4), (2, 1)])
+
+
+def test_where_much_is_missing_what_lies_close_together_is_named_as_one(store: ReadingStore) -> None:
+    application = Application(store)
+    kept = [number for number in range(200) if number % 20 not in (3, 7, 14)]
+    fill(store, kept)
+    answer = application.take(event(payload(200, floor=0)))
+    assert answer is not None
+    _, base, top, runs = downlink.decode_acknowledgement(answer.payload)
+    assert (base, top) == (3, 194)
+    assert len(runs) == 15  # of 20: (14), (3..7) in every score
+    assert runs[:4] == [(194, 1), (187, 5), (174, 1), (167, 5)]
+
+
+@given(st.sets(st.integers(0, 400), max_size=300))
+def test_bridges_name_all_that_is_missing_and_never_overlap(missing: set[int]) -> None:
+    runs = [(number, 1) for number in sorted(missing, reverse=True)]
+    named: set[int] = set()
+    below = 1000
+    for newest, count in bridge_runs(runs):
+        assert newest < below - 3
+        below = newest - count + 1
+        named |= set(range(below, newest + 1))
+    assert missing <= named
+    assert all(missing & set(range(number - 3, number + 4)) for number in named)
 
 
 def test_an_unreadable_payload_is_noted_and_stores_nothing(store: ReadingStore) -> None:

@@ -44,13 +44,13 @@ class Sender:
     def join(self, now_ms: int) -> bool:
         """One attempt, where it is allowed by now; whether the node is joined."""
         memory = self.keeper.memory
+        if not self.joined:
+            if now_ms < memory.retry_ms:
+                return False
+            outcome = self.runner.join()
+            self._report("join", outcome)
         if self.joined:
-            return True
-        if now_ms < memory.retry_ms:
-            return False
-        outcome = self.runner.join()
-        self._report("join", outcome)
-        if self.joined:
+            self.delivery.frame_ms = self.runner.mac.longest_ms()
             return True
         memory.retry_ms = now_ms + max(_LEAST_RETRY_MS, outcome.wait_ms)
         return False
@@ -120,11 +120,13 @@ class Sender:
             memory.rate = -1 - best - 16 * (left - 1)
         else:
             self.runner.mac.set_adr(session.adr, best)
+            self.runner.keep()
             memory.rate = -1 - best - 16 * _RATE_PATIENCE
 
     def take_outcome(self, outcome) -> None:  # type: ignore[no-untyped-def]
         """Account for a transmission and take what came back."""
         self.delivery.spend_airtime(outcome.airtime_us)
+        self.delivery.frame_ms = self.runner.mac.longest_ms()
         self.airtime_ms += outcome.airtime_us // 1000
         mac = self.runner.mac
         if outcome.heard:

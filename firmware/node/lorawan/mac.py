@@ -18,6 +18,7 @@
 
 from micropython import const
 
+from ..radio.airtime import time_on_air_us
 from . import backoff, channels, commands, crypto, frame
 from .exchange import Downlink, Joined, MacError, Plan, Wait
 from .session import FCNT_BLOCK, Session, sequence_of
@@ -149,6 +150,12 @@ class Mac:
         room = self.region.payload_limit(session, session.data_rate) - 8
         size = len(session.answers) + len(self._requests)
         return room - size if size <= min(frame.MAX_F_OPTS, room) else room
+
+    def longest_ms(self) -> int:
+        """Time on air of the longest frame at the present data rate."""
+        session, region = self.session, self.region
+        size = region.payload_limit(session, session.data_rate) + 5  # MHDR and MIC
+        return time_on_air_us(channels.parameters(region, 0, session.data_rate, False), size) // 1000 + 1
 
     # --- what to send -----------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@
 #   runner.join()                            -> Outcome    one join-request with its two windows
 #   runner.send(f_port, payload, confirmed)  -> Outcome    one uplink with its repetitions and windows
 #   mac.max_payload(), mac.request_device_time(), mac.device_time, mac.request_link_check(), mac.link_check
-#   mac.session.joined, .lost (join again), .adr;  mac.set_adr(...);  mac.battery = ...
+#   mac.session.joined, .lost (join again), .adr;  mac.battery = ...
+#   mac.set_adr(...), and runner.keep() where the node may sleep deeply before the next uplink
 #   runner.windows, .late_min_us, .late_max_us, .received, .lead_us    statistics since the last boot
 #
 # modem: radio/modem.py.
@@ -184,6 +185,10 @@ class Runner:
             outcome.code = error.code
         self._settle(outcome)
         return outcome
+
+    def keep(self) -> None:
+        """What was set in the MAC since the last uplink outlives deep sleep, where the store has a cache."""
+        self._save_cache()
 
     # --- inside -----------------------------------------------------------------------------------------
 

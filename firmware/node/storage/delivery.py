@@ -6,8 +6,9 @@
 # record by its id. Ids are those of the journal.
 #
 # Two allowances keep a node within fair use of a public network, 30 s of airtime and 10 answers in any 24
-# hours: buckets that fill evenly and hold little, so that a quiet week is not followed by a loud day. (The
-# law's duty cycle is the MAC's business, and stricter at any moment.)
+# hours: buckets that fill evenly and hold little, so that a quiet week is not followed by a loud day. What fills
+# in and what is held are below that together, and nothing goes that is not held, alarms apart. (The law's duty
+# cycle is the MAC's business, and stricter at any moment.)
 
 import struct
 
@@ -26,11 +27,10 @@ MAX_PAIRS = const(15)  # runs that one acknowledgement can name
 ASK_AFTER = const(18)  # records after which a frame asks: eight times a day at ten minutes
 
 _DAY_MS = const(86400000)
-# What fills in, what is held, and one frame that overdraws it (2.8 s at SF12): below 30 s together.
-AIRTIME_MS_A_DAY = const(25000)
-AIRTIME_HELD_MS = const(2000)
-ANSWERS_A_DAY = const(8)
-ANSWERS_HELD = const(2)
+AIRTIME_MS_A_DAY = const(26000)
+AIRTIME_HELD_MS = const(3000)  # the longest frame takes 2.8 s (EU868, DR0)
+ANSWERS_A_DAY = const(9)
+ANSWERS_HELD = const(1)
 
 
 class Delivery:
@@ -42,6 +42,7 @@ class Delivery:
         self._answered = first_id  # next id when the last answer came
         self._deeper = False  # records older than those that the last answer named are missing, too
         self._runs: Runs = []  # known to be missing and not yet sent again
+        self.frame_ms = 0  # time on air of the longest frame at the present data rate
         self._airtime_at_ms = now_ms
         self._airtime_ms = AIRTIME_HELD_MS
         self._answers_at_ms = now_ms
@@ -88,12 +89,12 @@ class Delivery:
     # --- allowances ---
 
     def may_send(self, now_ms: int, *, backlog: bool = False) -> bool:
-        """Whether the day's airtime allows a frame now; one for `backlog` alone leaves half of it."""
+        """Whether the day's airtime allows a frame now; one for `backlog` alone leaves enough for another."""
         gained = (now_ms - self._airtime_at_ms) * AIRTIME_MS_A_DAY // _DAY_MS
         if gained > 0:
             self._airtime_at_ms += gained * _DAY_MS // AIRTIME_MS_A_DAY
             self._airtime_ms = min(AIRTIME_HELD_MS, self._airtime_ms + gained)
-        return self._airtime_ms > (AIRTIME_HELD_MS // 2 if backlog else 0)
+        return self._airtime_ms >= (2 * self.frame_ms if backlog else self.frame_ms)
 
     def spend_airtime(self, airtime_us: int) -> None:
         """A frame was on the air for so long."""
