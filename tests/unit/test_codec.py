@@ -10,7 +10,6 @@ from communode.node.codec.record import (
     HEAD,
     UNSYNCED,
     body_size,
-    is_good,
     lost_record,
     pack_record,
     pack_values,
@@ -152,10 +151,6 @@ def test_a_body_that_is_too_short_is_refused() -> None:
 )
 def test_an_uncertainty_is_rounded_up_to_a_power_of_two(seconds: int, code: int) -> None:
     assert uncertainty_code(seconds) == code
-
-
-def test_only_a_good_value_is_good() -> None:
-    assert [quality for quality in range(8) if is_good(quality)] == [GOOD]
 
 
 def test_a_lost_record_says_that_nothing_is_known() -> None:

@@ -9,7 +9,7 @@ import struct
 
 from micropython import const
 
-from ..schema.quantities import ABSENT, CLAMPED, GOOD, QUALITY_BITS, QUANTITIES
+from ..schema.quantities import ABSENT, CLAMPED, QUALITY_BITS, QUANTITIES
 from .bits import BitReader, BitWriter
 
 TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the name for true
@@ -81,8 +81,3 @@ def pack_record(time_s: int, flags: int, body: bytes) -> bytes:
 def lost_record(like: bytes) -> bytes:
     """In place of a record that a power cut tore: no time, all values ABSENT, as long and late as `like`."""
     return like[:4] + bytes((UNSYNCED | 0x0F,)) + b"\xff" * (len(like) - HEAD)
-
-
-def is_good(quality: int) -> bool:
-    """Whether a value may be used without a second thought."""
-    return quality == GOOD
