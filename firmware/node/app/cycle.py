@@ -25,7 +25,6 @@ from .wiring import RTC_APP, RTC_DELIVERY, STATE_BRAKE, STATE_DELIVERY
 
 _WINDOW_MS = const(2500)  # on power-on and reset, for tools that want in
 _POLL_MS = const(50)
-_LONG_NAP_MS = const(1000)  # longer waits for a sensor are light sleep
 _SLICE_MS = const(60000)  # a node that stays awake feeds its watchdog this often
 _POWER_ON = const(1)
 _DAY_MS = const(86400000)
@@ -56,6 +55,7 @@ class Cycle:
         self.sense_ms = 0
         self.windows = 0  # receive windows that are in the account of charge
         self.boots = 1  # starts that are not
+        self.stays = node.stays_awake  # whether more than one waking is lived without a boot
         self.sensors: list | None = None
         self.sender: Sender | None = None
 
@@ -80,7 +80,7 @@ class Cycle:
     def run(self) -> int:
         """Do all that is due; return how long to sleep in ms."""
         begun_ms = self.clock.now_ms()
-        if self.node.stays_awake:
+        if self.stays:
             gc.collect()
         self.memory.wakings += 1
         self.sense_ms = 0
@@ -134,7 +134,7 @@ class Cycle:
         budget.add(TX, airtime_ms, TX_UA)
         budget.add(RX, windows * RX_WINDOW_MS, RX_UA)
         budget.add(SLEEP, napped_ms, currents["light_sleep"])
-        budget.add(SLEEP, wait_ms, currents["light_sleep" if self.node.stays_awake else "deep_sleep"])
+        budget.add(SLEEP, wait_ms, currents[self.node.rest(wait_ms)])
         if sender:
             self.reporter.tally.note_airtime(airtime_ms * 1000)
             sender.airtime_ms = 0
@@ -183,14 +183,14 @@ class Cycle:
 
     def sleep_ms(self, duration_ms: int) -> None:
         """Wait for a sensor."""
-        if duration_ms >= _LONG_NAP_MS and self.node.may_nap:
+        if duration_ms >= self.node.nap_from_ms and self.node.may_nap:
             self.node.nap(duration_ms)
         else:
             self.clock.sleep_ms(duration_ms)
 
     def save(self) -> None:
         """Leave everything in RTC memory for the next waking."""
-        if self.node.stays_awake:
+        if self.stays:
             gc.collect()  # what is kept now lives long: it is to find the lowest hole, not the largest
         self.memory.journal = self.journal.position
         self.memory.state_hint = self.state.position
@@ -283,9 +283,14 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
         if brake.succeeded():
             cycle.state.commit(STATE_BRAKE, brake.to_bytes())
             cycle.save()
-        if not node.stays_awake:
+        rest = node.rest(wait_ms)
+        if rest == "deep_sleep":
             node.sleep_deep(wait_ms)
-        _stay(node, watchdog, wait_ms)
+        elif rest == "light_sleep":
+            node.nap(wait_ms)
+            cycle.stays = True
+        else:
+            _stay(node, watchdog, wait_ms)
 
 
 def _stay(node, watchdog: Watchdog, wait_ms: int) -> None:  # type: ignore[no-untyped-def]

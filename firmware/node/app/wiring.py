@@ -12,6 +12,7 @@ from ..hal.flash import PartitionRegion
 from ..hal.identity import read_identity
 from ..hal.retained import Retained, RetainedCell
 from ..hal.terminal import Terminal
+from ..power.budget import sleeps_from_ms
 
 _POWER_SETTLE_MS = const(10)
 
@@ -50,7 +51,8 @@ class Node:
         self.profile = hardware.PROFILE
         self.region_name = hardware.REGION
         self.clock = Clock()
-        self._napping = NappingClock()
+        self.nap_from_ms, self.deep_from_ms = sleeps_from_ms(self.board["currents"])
+        self._napping = NappingClock(self.nap_from_ms)
         self.terminal = Terminal()
         self.retained = Retained()
         self.identity = read_identity()
@@ -116,6 +118,12 @@ class Node:
             self._battery = sensor(bus.make_battery(battery), self.clock.sleep_ms, battery["ratio_permille"])
         _, self.battery_mv, _ = self._battery.read()[0]
         return self.battery_mv
+
+    def rest(self, wait_ms: int) -> str:
+        """How to spend a wait between two wakings: a name of the board's currents."""
+        if self.stays_awake:
+            return "active"
+        return "deep_sleep" if wait_ms >= self.deep_from_ms else "light_sleep"
 
     def napped_ms(self) -> int:
         """Light sleep of the LoRaWAN stack since this was last asked."""

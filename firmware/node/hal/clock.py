@@ -7,9 +7,6 @@
 import time
 
 import machine
-from micropython import const
-
-_NAP_MS = const(20)  # below, going to sleep and waking up costs more than it saves
 
 
 class Clock:
@@ -35,12 +32,14 @@ class NappingClock(Clock):
 
     RC_PPM = 5000  # bound of the RC oscillator as the port calibrates it (MeshCore #1326 saw up to 1 %)
 
-    def __init__(self) -> None:
+    def __init__(self, from_ms: int) -> None:
+        """Waits of `from_ms` and more are worth it (power/budget.py)."""
+        self._from_ms = from_ms
         self.napped_ms = 0
 
     def sleep_ms(self, duration_ms: int) -> None:  # type: ignore[override]
         """Wait; the console is deaf meanwhile."""
-        if duration_ms >= _NAP_MS:
+        if duration_ms >= self._from_ms:
             machine.lightsleep(duration_ms)
             self.napped_ms += duration_ms
         else:
