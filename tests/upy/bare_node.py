@@ -4,8 +4,6 @@
 #
 # Before importing it: the folder of the compiled `node` and `hardware` is in sys.path.
 
-from binascii import crc32
-
 import cryptolib
 from bare_world import Asleep, Modem, Sensor, WasReset, world
 from node.app import wiring
@@ -50,10 +48,15 @@ class BareNode(wiring.Node):
 
 
 class Moment:
-    """All that outlives a waking."""
+    """All that outlives a waking. Made once and filled again: what is large stays where it is."""
 
     def __init__(self):
         self.flash, self.rtc = bytearray(world.flash), bytearray(world.rtc)
+        self.take()
+
+    def take(self):
+        self.flash[:] = world.flash
+        self.rtc[:] = world.rtc
         self.rest = (world.rtc_used, world.now_us, world.random)
 
     def restore(self):
@@ -61,9 +64,6 @@ class Moment:
         world.rtc[:] = self.rtc
         world.rtc_used, world.now_us, world.random = self.rest
         world.uplinks = 0
-
-    def key(self):
-        return crc32(world.flash, crc32(world.rtc)), world.rtc_used, world.now_us
 
 
 class Scope:

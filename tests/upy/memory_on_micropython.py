@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Runs under MicroPython: every duty of a waking with only n bytes of heap left, for every n from none to enough.
 #
-# Arguments: the folder with the compiled `node` and `hardware`, main.py, a command sealed for this node, the
-# name of a duty, the step between two n and the first of them in blocks, and the gates to try ("-": all).
+# Arguments: the folder with the compiled `node` and `hardware`, main.py, two commands sealed for this
+# node, the name of a duty, the step between two n and the first of them in blocks, and the gate to try ("": all).
 #
 # A gate is a function of the firmware: when it is called, the heap is filled until n bytes are left, and the
 # duty goes on with those. What happens then is judged: the node goes to sleep or resets itself, whatever n is;
 # flash is, byte for byte, as some moment of the waking with enough memory left it; no counter was used twice on
-# air; and with the memory back, after a reset as well as after a power cut, two wakings find everything:
+# air; and with the memory back, after a reset as well as after a power cut, its next wakings find everything:
 # records, session, settings. Not here: the world (bare_world.py), the imports of a waking (the code is there).
 
 import gc
@@ -28,7 +28,7 @@ from node.lorawan import crypto, mac, runner
 from node.storage import journal, state
 from node.storage.delivery import Delivery
 
-MAIN, COMMANDS, DUTY, STEP, FIRST = sys.argv[2:7]
+MAIN, COMMANDS, DUTY, STEP, FIRST, ONLY = sys.argv[2:8]
 BLOCK = 32  # bytes of heap that are given away at once, on 64 bits
 _LOADED = set()  # modules
 MOST_WAKINGS = 12  # until a node that lost its session has joined again
@@ -142,7 +142,7 @@ class Judge:
     def __init__(self, duty):
         self.cause, self.answers, self.readings = duty()
         self.earlier = world.frames()
-        self.before = Moment()
+        self.before, self.after = Moment(), Moment()
         self.keys = {}  # by address
         self.fcnt_down = self.learn().fcnt_down
         self.allowed = {crc32(world.flash)}
@@ -189,7 +189,8 @@ class Judge:
             world.breaches = 0
         if crc32(world.flash) not in self.allowed:
             self.fault("flash is as no moment of the waking left it")
-        key = (Moment().key(), crc32(b"".join(frames)), gate.seen, ended)
+        told = crc32(b"".join(frames), crc32(world.flash, crc32(world.rtc)))
+        key = (told, world.rtc_used, world.now_us, gate.seen, ended)
         if key in self.judged:
             return
         self.judged.add(key)
@@ -197,9 +198,9 @@ class Judge:
         for index in range(len(self.answers)):
             if gate.seen >> index & 1 and session.joined and session.fcnt_down <= self.fcnt_down + index:
                 self.fault("a downlink that the application saw would be taken again")
-        after = Moment()
+        self.after.take()
         for cause in (2 if ended == "reset" else 4, 1):
-            after.restore()
+            self.after.restore()
             if cause == 1:
                 world.rtc_used, world.now_us = 0, 1000000
             self.recover(cause, frames)
@@ -275,6 +276,8 @@ def main():
     for label in sorted(judge.calls):
         gates += [(label, call) for call in range(min(_CALLS, judge.calls[label]))]
     for label, call in gates:
+        if ONLY not in ("", label):
+            continue
         size, enough, least = first * BLOCK, 0, -1
         while enough < max(1, ENOUGH // step):
             if judge.starve(label, call, size):
