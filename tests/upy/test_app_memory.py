@@ -18,7 +18,7 @@ from communode.profiles import load_profile, profile_names
 from pico import ARCH, run_on_pico
 
 C3_FREE = 177_000  # free heap of the official ESP32-C3 image at main.py (instruction-level run of that image)
-LEAST_LEFT = 34_000  # the goal is 40 000: bin, flood and laboratory reach it (firmware/DESIGN.md, "Memory")
+LEAST_LEFT = 34_000  # the goal is 40 000; firmware/DESIGN.md, "Memory", says which profiles reach it
 PROGRAM = Path(__file__).with_name("app_on_micropython.py")
 # The console's modules and the actions are dropped when they are done (app/cycle.py, app/reporter.py); the
 # laboratory has a program of its own; few regions listen before they talk, and this one does not.
@@ -59,7 +59,8 @@ def _board_for(profile: str) -> str | None:
 # One profile takes 40 s to import on the emulated chip: `make test` tries one, `make nightly` all.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "profile", [pytest.param(name, marks=[] if name == "air" else pytest.mark.nightly) for name in profile_names()]
+    "profile",
+    [pytest.param(name, marks=[] if name == "air" else pytest.mark.nightly) for name in profile_names()],
 )
 def test_the_whole_application_leaves_room(profile: str, tmp_path: Path) -> None:
     board = _board_for(profile)
