@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--gateways", metavar="HOST:PORT", help="Hear nodes join through gateways that send here (UDP)."
 )
-@click.option("--join-within", type=click.IntRange(1), default=120, show_default=True, help="Seconds.")
+@click.option("--join-within", type=click.IntRange(1), default=180, show_default=True, help="Seconds.")
 @click.option("--no-labels", is_flag=True, help="Print no labels.")
 @click.option("--replace", is_flag=True, help="Give new identities to boards that hold one of elsewhere.")
 @click.option("--restore", is_flag=True, help="Give erased boards their identity again.")

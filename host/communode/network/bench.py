@@ -17,7 +17,7 @@ class BenchServer:
     sees_joins = True
 
     def __init__(self, store: Path) -> None:
-        self.name = f"bench {store.name}"
+        self.name = f"bench {store.resolve().parent.name}/{store.name}"  # each batch folder may have one
         self._store = Store(store)
 
     def register(self, device: NetworkDevice, *, renew: bool = False) -> str:

@@ -52,6 +52,7 @@ _TX_LEAD_US = _TX_START_US + _TX_MARGIN_US + _TX_PREPARE_US
 _TX_ADVANCE_US = 512_000_000  # TX_MAX_ADVANCE_DELAY: four beacon periods
 _IMMEDIATE_US = 1_000_000
 _POLL_US = 2_000
+_KEEPALIVE_US = 5_000_000  # PF 5.2: often enough that an address translation on the way stays open
 
 
 @dataclass
@@ -121,6 +122,7 @@ class Gateway:
         self._call_at(self._due_us, self._report)
         if realtime:
             self._call_at(self._due_us + _POLL_US, self._poll)
+            self._call_at(self._due_us, self._keep_alive)
 
     def close(self) -> None:
         """Switch off for good."""
@@ -273,8 +275,6 @@ class Gateway:
                 "txnb": counts.sent,
             }
             self._forwarder.push({"stat": stat})
-            if self._realtime:
-                self._forwarder.pull()
         self._call_at(now_us + self._stat_interval_us, self._report)
 
     def _poll(self) -> None:
@@ -283,6 +283,14 @@ class Gateway:
             if not self.is_off(now_us, now_us + 1):
                 self._forwarder.poll()
             self._call_at(self._now_us() + _POLL_US, self._poll)
+
+    def _keep_alive(self) -> None:
+        """From PULL_DATA the server learns where downlinks go; it may be younger than the gateway."""
+        if not self._closed:
+            now_us = self._now_us()
+            if not self.is_off(now_us, now_us + 1):
+                self._forwarder.pull()
+            self._call_at(now_us + _KEEPALIVE_US, self._keep_alive)
 
     def _call_at(self, time_us: int, function: Callable[[], None]) -> None:
         def run() -> None:
