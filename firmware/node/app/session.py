@@ -27,10 +27,11 @@ def serve(cycle, read, write, feed) -> None:  # type: ignore[no-untyped-def]
             idle_ms += _POLL_MS
             continue
         idle_ms = 0
-        line = reader.take(text)
-        if line is not None:
-            for answer in console.execute(line):
-                write(answer)
+        for character in text:  # more than one line may have come
+            line = reader.take(character)
+            if line is not None and not console.done:
+                for answer in console.execute(line):
+                    write(answer)
 
 
 def _commands(cycle) -> dict:  # type: ignore[no-untyped-def]
