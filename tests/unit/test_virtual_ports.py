@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import socket
+import sys
 import termios
 import threading
 import time
@@ -112,6 +113,20 @@ def test_next_tool_does_not_read_what_the_last_one_left():
     with serial.Serial(end.path, timeout=0.2) as port:
         heard.until(lambda: end.is_open)
         assert port.read(100) == b""
+    end.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs inotify")
+def test_first_words_of_a_tool_that_comes_at_once_are_not_taken_for_the_last_ones_of_the_other():
+    end = PtyEnd()
+    heard = Heard(end)
+    with serial.Serial(end.path):
+        heard.until(lambda: end.is_open)
+    with serial.Serial(end.path) as port:
+        port.write(b"first words")
+        heard.until(lambda: bool(heard.data))
+        assert heard.events == ["open", "close", "open", "bytes"]
+        assert heard.data == b"first words"
     end.close()
 
 

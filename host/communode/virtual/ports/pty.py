@@ -142,8 +142,8 @@ class PtyEnd(SerialEnd):
             events = os.read(notify, 1 << 14)
         except BlockingIOError:
             return
-        for at in range(0, len(events), _EVENT.size):  # no names: the watch is on the file itself
-            mask = _EVENT.unpack_from(events, at)[1]
+        masks = [mask for _, mask, _, _ in _EVENT.iter_unpack(events)]  # no names: it is the file that is watched
+        for number, mask in enumerate(masks):
             if mask & _IN_OPEN:
                 self._users += 1
                 if self._users == 1:
@@ -151,8 +151,11 @@ class PtyEnd(SerialEnd):
             elif mask & _IN_CLOSE and self._users:
                 self._users -= 1
                 if self._users == 0:
-                    self._drain()  # what the tool sent last is older than its leaving
-                    self._tidy()
+                    # What the tool sent last is older than its leaving; but if the next one has come before
+                    # we looked, what is there may be its first words, and the modes are its own.
+                    if not any(later & _IN_OPEN for later in masks[number:]):
+                        self._drain()
+                        self._tidy()
                     self._closed()
 
     def _poll_users(self) -> None:
