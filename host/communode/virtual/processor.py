@@ -50,6 +50,11 @@ def _device_folder() -> Path:
     return folder
 
 
+def prepare() -> None:
+    """Compile what every processor needs: a second of a busy machine, which no board's first boot may take."""
+    _device_folder()
+
+
 def find_unix_port() -> Path:
     """Folder of the unix port's extension module; `CommunodeError` where it is not installed."""
     spec = importlib.util.find_spec("micropython_run")

@@ -26,6 +26,7 @@ from communode.virtual.flash import FlashFile
 from communode.virtual.gateway import Gateway
 from communode.virtual.kernel import RealtimeKernel
 from communode.virtual.ports import Pacing, PtyEnd, Rfc2217End, SerialEnd, SocketEnd
+from communode.virtual.processor import prepare
 from communode.virtual.station import Station
 from communode.virtual.world import World
 
@@ -107,6 +108,7 @@ class _Assembly:
 
 def run_board(options: StationOptions, ready: Callable[[dict[str, str], RealtimeKernel], None]) -> None:
     """Run one board until somebody stops the kernel given to ``ready``."""
+    prepare()
     assembly = _Assembly(options)
     try:
         assembly.station.power_on()
