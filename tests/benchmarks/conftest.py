@@ -22,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     chosen = parent.config.getoption("--out", None)
-    if chosen and file_path.name.startswith("bench_") and file_path.suffix == ".py":
+    named = parent.session.isinitpath(file_path)  # which pytest takes by itself
+    if chosen and not named and file_path.name.startswith("bench_") and file_path.suffix == ".py":
         return pytest.Module.from_parent(parent, path=file_path)
     return None
 
