@@ -31,6 +31,7 @@ from node.storage.delivery import Delivery
 MAIN, COMMANDS, DUTY, STEP, FIRST, ONLY = sys.argv[2:8]
 BLOCK = 32  # bytes of heap that are given away at once, on 64 bits
 _LOADED = set()  # modules
+MOST_BYTES = 65536  # twice what any duty takes
 MOST_WAKINGS = 12  # until a node that lost its session has joined again
 ENOUGH = 24  # so many n in a row without a failure end a gate
 PLACES = (
@@ -250,7 +251,7 @@ class Judge:
         found = set()
         for wire in frames:
             at = 8 + (wire[5] & 15)
-            if wire[0] == 0 or len(wire) - 4 <= at or wire[at] != uplink.F_PORT:
+            if wire[0] == 0 or len(wire) - 4 <= at or wire[at] != bare_node.READINGS_PORT:
                 continue
             addr, fcnt = int.from_bytes(wire[1:5], "little"), wire[6] | wire[7] << 8
             payload = crypto.crypt_payload(bare_node.aes(self.keys[addr]), 0, addr, fcnt, wire[at + 1 : -4])
@@ -280,6 +281,9 @@ def main():
             continue
         size, enough, least = first * BLOCK, 0, -1
         while enough < max(1, ENOUGH // step):
+            if size > MOST_BYTES:
+                judge.fault("is never enough")
+                break
             if judge.starve(label, call, size):
                 enough += 1
                 least = size if enough == 1 else least
