@@ -76,6 +76,9 @@ SENSORS = {
         "pulse meter on the ULP", ("24 bits of",), 3.3, 0.005, 0.05, "5 uA between, counting: measured elsewhere"
     ),
     "a02yyuw": Sensor("DFRobot A02YYUW", ("30 to 4500", "0 to 100"), 5, 8, 2),
+    "a02yyuw_air": Sensor(
+        "A02YYUW, corrected for the air", ("30 to 4500", "0 to 100", "30 to 4500", "-", "-"), 5, 8, 2
+    ),
     "hrxl": Sensor("MaxBotix HRXL-WR (TTL)", ("300 to 5000", "0 to 100"), 5, 3.1, 2),
     "vl53l1x": Sensor("ST VL53L1X", ("40 to 4000", "0 to 100"), 3.3, 16, 0.6),
     "ics43434": Sensor("TDK ICS-43434", ("30 to 116",) * 5, 3.3, 0.49, 10.4, "the node stays awake"),
@@ -98,7 +101,8 @@ def _faults(driver: str) -> str:
         label = {"wrong_crc": "damaged", "brown_out": "brown-out"}.get(fault, fault.replace("_", " "))
         words = ", ".join(QUALITIES[end].replace("_", " ") for end in sorted(ends))
         named.append(f"{label}: {words or 'not in one reading'}")
-    named.append("stuck value: not in one reading")
+    limit = DRIVERS[driver].stale_after
+    named.append(f"stuck value: stale after {limit} readings" if limit else "stuck value: not seen")
     return "; ".join(named)
 
 

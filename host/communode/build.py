@@ -243,6 +243,7 @@ def app_files(board: Board, profile: Profile, region: str, arch: str) -> dict[st
     files = {name: (folder / name).read_bytes() for name in ("boot.py", "main.py")}
     wanted = {radio_driver(board.radio.chip), f"lorawan/region/{region}.py"}
     wanted |= {f"drivers/{driver}.py" for driver in profile.drivers}
+    wanted |= {f"sampling/{rule}.py" for rule in profile.rules}
     root = resources.node_folder()
     for path in select(root, wanted):
         files[f"node/{path[:-3]}.mpy"] = compile_module((root / path).read_bytes(), f"node/{path}", arch)

@@ -17,6 +17,10 @@ class DriverFacts:
     address: int | None = None  # on I2C; the default where there is a setting "address"
     needs: tuple[str, ...] = ()  # what it computes with: another sensor must measure it
     always_on: bool = False  # a power gate would lose what it counts or spoil what it measures
+    # So many readings in a row with the same values are no measurement any more; 0: they may be, as of a counter,
+    # still water, clean air in whole ug/m3. With fine values of several kinds noise forbids an hour; a distance of
+    # whole millimetres may stand still for a night, but not for a day at the usual ten minutes.
+    stale_after: int = 0
 
 
 _BIN = {"empty_mm": (40, 7500), "full_mm": (30, 7000)}
@@ -33,23 +37,30 @@ DRIVERS: dict[str, DriverFacts] = {
         6000,
         address=0x62,
         always_on=True,
+        stale_after=6,
     ),
-    "sps30": DriverFacts("i2c", _PM, {"warm_up_ms": (8000, 60_000)}, 61_000, address=0x69),
+    "sps30": DriverFacts("i2c", _PM, {"warm_up_ms": (8000, 60_000)}, 61_000, address=0x69, stale_after=36),
     "sen5x": DriverFacts(
         "i2c",
         (*_PM, *_RHT, "voc_index", "nox_index"),
         {"warm_up_ms": (8000, 60_000), "gases": (0, 1)},
         61_000,
         address=0x69,
+        stale_after=6,
     ),
     "sht4x": DriverFacts(
-        "i2c", ("air_temperature", "relative_humidity"), {"address": (0x44, 0x45)}, address=0x44
+        "i2c",
+        ("air_temperature", "relative_humidity"),
+        {"address": (0x44, 0x45)},
+        address=0x44,
+        stale_after=6,
     ),
     "bme280": DriverFacts(
         "i2c",
         ("air_temperature", "relative_humidity", "pressure"),
         {"address": (0x76, 0x77)},
         address=0x76,
+        stale_after=6,
     ),
     "pms5003": DriverFacts("uart", ("pm1", "pm25", "pm10"), {"warm_up_ms": (8000, 60_000)}, 63_000),
     "no2_b4": DriverFacts(
@@ -85,6 +96,7 @@ DRIVERS: dict[str, DriverFacts] = {
         ("water_level", "water_level_spread", "water_level_count"),
         {"mount_mm": (100, 20_000), "listen_ms": (1000, 10_000)},
         11_000,
+        stale_after=144,
     ),
     "ezo_ph": DriverFacts("i2c", ("ph",), {}, 2500, address=0x63, needs=("water_temperature",)),
     "ezo_orp": DriverFacts("i2c", ("orp",), {}, 2500, address=0x62),
@@ -132,12 +144,29 @@ DRIVERS: dict[str, DriverFacts] = {
         "i2c", ("water_volume",), {"litres_per_pulse": (1, 10)}, address=0x51, always_on=True
     ),
     "pulse_ulp": DriverFacts("ulp", ("water_volume",), {"litres_per_pulse": (1, 10)}, always_on=True),
-    "a02yyuw": DriverFacts("uart", ("distance", "fill_level"), _BIN, 3000),
+    "a02yyuw": DriverFacts("uart", ("distance", "fill_level"), _BIN, 3000, stale_after=144),
+    "a02yyuw_air": DriverFacts(
+        "uart",
+        ("distance", "fill_level", "distance_raw", "distance_spread", "distance_count"),
+        {**_BIN, "assumed_degc": (0, 30)},
+        3000,
+        needs=("air_temperature",),
+        stale_after=144,
+    ),
     "hrxl": DriverFacts(
-        "uart", ("distance", "fill_level"), {**_BIN, "near_mm": (30, 1000), "far_mm": (1000, 9999)}, 3000
+        "uart",
+        ("distance", "fill_level"),
+        {**_BIN, "near_mm": (30, 1000), "far_mm": (1000, 9999)},
+        3000,
+        stale_after=144,
     ),
     "vl53l1x": DriverFacts(
-        "i2c", ("distance", "fill_level"), {"address": (0x29, 0x29), **_BIN}, 2000, address=0x29
+        "i2c",
+        ("distance", "fill_level"),
+        {"address": (0x29, 0x29), **_BIN},
+        2000,
+        address=0x29,
+        stale_after=144,
     ),
     "lis3dh": DriverFacts("i2c", ("tilt",), {"address": (0x18, 0x19), "up": (0, 5)}, address=0x18),
     "ics43434": DriverFacts(

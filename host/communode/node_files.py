@@ -24,8 +24,14 @@ MPY_CROSS = (
 
 _OPTIONAL_FOLDERS = ("drivers", "dsp", "lorawan/region")
 _RADIO_DRIVERS = {"sx1262": "radio/sx126x.py", "sx1276": "radio/sx127x.py"}
-# What our application does not import.
-_ELSEWHERE = ("lorawan/standalone.py", "radio/micropython_lib.py", "sampling/plausibility.py")
+# What our application does not import, or not for every profile (`communode.profiles.Profile.rules`).
+_ELSEWHERE = (
+    "lorawan/standalone.py",
+    "radio/micropython_lib.py",
+    "sampling/leaning.py",
+    "sampling/repetition.py",
+    "sampling/sound.py",
+)
 # What comes with a driver: it is imported inside a function, there or where the driver's bus is made.
 _COMPANIONS = {
     "radio/sx126x.py": {"radio/sx126x_listening.py"},

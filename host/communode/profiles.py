@@ -30,8 +30,10 @@ _OPTIONS: dict[str, tuple[int, int, int]] = {
     "certification": (False, 0, 1),  # follows TS009 on port 224: for a laboratory, never in the field
     "utc_offset_s": (3600, -43_200, 50_400),  # of local time in winter; nights are local (leak)
     "summer_time": (True, 0, 1),  # by the rule of the European Union
+    "leaning_deg": (30, 5, 180),  # from this tilt on a bin has no distance and no fill level
 }
 _CODES = {facts[0]: code for code, facts in QUANTITIES.items()}
+_MADE = ("_raw", "_spread", "_count", "fill_level")  # of another value of the same sensor
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Sensor:
     power: str | None = None  # name of the board's power gate; None = always powered
     settings: dict[str, int] = field(default_factory=dict)
     calibrations: tuple[bytes, ...] = ()  # node/sampling/calibration.py
+    stale_after: int = 0  # equal readings from which on they are stale, 0 never
 
     @property
     def address(self) -> int | None:
@@ -88,6 +91,18 @@ class Profile:
         return tuple(sorted({sensor.bus for sensor in self.sensors}))
 
     @property
+    def leaning_deg(self) -> int:
+        """The tilt from which on distance and fill level are taken back; 0 where they or the tilt are not measured."""
+        together = "tilt" in self.quantities and {"distance", "fill_level"} & set(self.quantities)
+        return self.options.get("leaning_deg", _OPTIONS["leaning_deg"][0]) if together else 0
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Modules of ``node/sampling`` that not every profile needs, sorted."""
+        asked = {"leaning": self.leaning_deg, "repetition": any(s.stale_after for s in self.sensors)}
+        return tuple(sorted(name for name, needed in asked.items() if needed))
+
+    @property
     def floor_s(self) -> int:
         """The shortest interval. Sensors run side by side, those that compute with others after these."""
         alone_ms = [DRIVERS[s.driver].cycle_ms for s in self.sensors if not DRIVERS[s.driver].needs]
@@ -96,8 +111,11 @@ class Profile:
         return max(_INTERVAL_FLOOR_S, -(-slowest_ms // 1000))
 
     def as_dict(self) -> dict[str, Any]:
-        """The literal that the build freezes into the image: dicts, tuples, strings, bytes, ints, None."""
-        return {
+        """The literal that the build freezes into the image: dicts, tuples, strings, bytes, ints, None.
+
+        A rule that the profile does not need has no key, and its module is not in the image (`rules`).
+        """
+        literal = {
             "name": self.name,
             "id": self.id,
             "interval_s": self.interval_s,
@@ -107,6 +125,19 @@ class Profile:
             "calibrations": tuple(data for sensor in self.sensors for data in sensor.calibrations),
             **self.options,
         }
+        repetitions = tuple(self._repetition(sensor) for sensor in self.sensors if sensor.stale_after)
+        if repetitions:
+            literal["stale_after"] = repetitions
+        if self.leaning_deg:
+            literal["leaning_deg"] = self.leaning_deg
+        return literal
+
+    def _repetition(self, sensor: Sensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """For ``node/sampling/repetition.py``: readings, codes of what the sensor says itself, codes to mark."""
+        others = {name for other in self.sensors if other is not sensor for name in other.quantities}
+        own = [name for name in DRIVERS[sensor.driver].quantities if not name.endswith(_MADE)]
+        compared = tuple(_CODES[name] for name in own if name not in others)
+        return sensor.stale_after, compared, tuple(_CODES[name] for name in sensor.quantities)
 
 
 def profile_names(folder: Path | None = None) -> list[str]:
@@ -195,6 +226,9 @@ class _Judge:
 
     def _together(self, profile: Profile) -> None:
         """What each sensor alone is free to do, and all of them together are not."""
+        if "leaning_deg" in profile.options and not profile.leaning_deg:
+            value = profile.options["leaning_deg"]
+            raise self._refuse("value_wrong", "leaning_deg", value=value, expected="tilt, distance")
         taken: dict[tuple[str, int | None], str] = {}
         for n, sensor in enumerate(profile.sensors):
             facts, key, place = DRIVERS[sensor.driver], f"sensor[{n}].", (sensor.bus, sensor.address)
@@ -213,7 +247,8 @@ class _Judge:
                 raise self._refuse("must_stay_on", key + "power", driver=sensor.driver)
 
     def _sensor(self, entry: dict[str, Any], where: str) -> Sensor:
-        self._keys(entry, where, {"driver", "bus", "quantities"}, {"power", "settings", "calibration"})
+        optional = {"power", "settings", "calibration", "stale_after"}
+        self._keys(entry, where, {"driver", "bus", "quantities"}, optional)
         driver = self._string(entry["driver"], where + "driver")
         facts = DRIVERS.get(driver)
         if facts is None:
@@ -230,7 +265,12 @@ class _Judge:
         if "fill_level" in quantities and "empty_mm" not in settings:
             key = where + "settings.empty_mm"
             raise self._refuse("setting_needed", key, value="...", quantity="fill_level")
-        return Sensor(driver, bus, quantities, power, settings, tuple(calibrations.values()))
+        stale_after = self._integer(
+            entry.get("stale_after", facts.stale_after), where + "stale_after", 0, 255
+        )
+        if stale_after == 1:  # every reading would be
+            raise self._refuse("value_wrong", where + "stale_after", value=1, expected="0, 2..255")
+        return Sensor(driver, bus, quantities, power, settings, tuple(calibrations.values()), stale_after)
 
     def _calibrations(self, entries: Any, facts: DriverFacts, where: str) -> dict[str, bytes]:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

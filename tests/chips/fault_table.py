@@ -2,10 +2,10 @@
 """How every sensor is to fail: the table behind ``test_sensor_faults.py`` and the one in firmware/README.md.
 
 One row a driver, one column a fault of its model (`communode.virtual.chips.sensing`), a set of the qualities
-that the driver may end with. An empty set means that the fault cannot be seen from one reading: a sensor that
-repeats itself (``stuck``) is found by `node.sampling.plausibility.RepetitionWatch`, which the application
-does not ask yet. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the middle of a conversion) hold for
-all.
+that the driver may end with. An empty set means that the fault cannot be seen from one reading. A sensor that repeats
+itself (``stuck``) is found by `node.sampling.repetition` after as many readings as `communode.drivers` says,
+where it says a number. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the middle of a conversion) hold
+for all.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "pcf8593": {"brown_out": {WARMING_UP, FAULT}},
     "pulse_ulp": {"brown_out": {WARMING_UP, FAULT}},
     "a02yyuw": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
+    "a02yyuw_air": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "hrxl": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "vl53l1x": {"warming_up": WRONG, "saturated": WRONG, "brown_out": WRONG},
     "ics43434": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": RECOVERS},

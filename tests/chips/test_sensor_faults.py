@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from communode.drivers import DRIVERS
+from communode.node.sampling.repetition import mark_stale
 from communode.node.schema.quantities import (
     ABSENT,
     AIR_TEMPERATURE,
@@ -15,9 +16,11 @@ from communode.node.schema.quantities import (
     GOOD,
     QUALITIES,
     QUANTITIES,
+    STALE,
     WARMING_UP,
     WATER_TEMPERATURE,
 )
+from communode.profiles import Profile, Sensor
 from communode.ulp_program import counter_program
 from communode.virtual.chips import SENSOR_CHIPS, TRUTH, tolerance
 from communode.virtual.chips.chip import I2cChip, I2sChip, OneWireChip
@@ -28,6 +31,7 @@ from sensor_bench import Bench, I2c, I2s, OneWire, Uart, UlpHandle
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "a02yyuw": {"empty_mm": 1500, "full_mm": 200},
+    "a02yyuw_air": {"empty_mm": 1500, "full_mm": 200, "assumed_degc": 20},
     "hrxl": {"empty_mm": 1500, "full_mm": 200},
     "vl53l1x": {"empty_mm": 1500, "full_mm": 200},
     "sen5x": {"gases": 1},
@@ -164,22 +168,44 @@ def test_each_fault_ends_as_its_quality_and_goes_away_with_it(still: Bench, name
     assert GOOD in qualities(still.cycle(sensor, known(still)))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("pcf8593", "pulse_ulp", "ics43434")])
-def test_a_chip_that_repeats_its_last_value_is_found_by_the_watch(still: Bench, name: str) -> None:
-    from communode.node.sampling.plausibility import RepetitionWatch
+def repetition(name: str) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """The rule for a profile with this sensor alone."""
+    sensor = Sensor(name, "i2c0", DRIVERS[name].quantities, stale_after=DRIVERS[name].stale_after)
+    found = Profile("alone", 1, 600, (sensor,)).as_dict()["stale_after"][0]
+    assert found[0] == DRIVERS[name].stale_after
+    return tuple(found)  # type: ignore[return-value]
 
+
+WATCHED = [name for name in ALL if DRIVERS[name].stale_after]
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_a_chip_that_repeats_its_last_value_is_stale_at_its_limit(still: Bench, name: str) -> None:
     chip, sensor = make(still, name)
     settle(still, sensor)
     chip.faults = {"stuck"}
-    watch, code = RepetitionWatch(), -1
-    for n in range(6):
-        for series in still.world.values:  # type: ignore[attr-defined]
-            still.world.values[series] *= 1.01  # type: ignore[attr-defined]
+    rule, kept = repetition(name), None
+    for n in range(rule[0] + 1):
+        if n % 10 == 0:
+            for series in still.world.values:  # type: ignore[attr-defined]
+                still.world.values[series] *= 1.005  # type: ignore[attr-defined]
         readings = still.cycle(sensor, known(still))
-        code = next(iter(readings))
-        value = readings[code][0]
-        assert value is not None
-        assert watch.feed(value // 50) == (n == 5), name
+        assert readings[rule[1][0]][0] is not None
+        kept = mark_stale(readings, (rule,), kept)
+        stale = {code for code, (_, quality) in readings.items() if quality == STALE}
+        assert bool(stale) == (n + 1 >= rule[0]), (n, readings)
+        assert not stale or stale >= set(rule[1])
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_a_sound_chip_in_a_world_that_stands_still_is_never_stale(still: Bench, name: str) -> None:
+    _, sensor = make(still, name)
+    settle(still, sensor)
+    rule, kept = repetition(name), None
+    for _ in range(3 * rule[0]):
+        readings = still.cycle(sensor, known(still))
+        kept = mark_stale(readings, (rule,), kept)
+        assert STALE not in qualities(readings)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -21,7 +21,6 @@ from communode.node.sampling.calibration import (
     from_bytes,
     refusal,
 )
-from communode.node.sampling.plan import refusal as plan_refusal
 from communode.node.sampling.sample import take_sample
 from communode.node.schema.quantities import (
     CLAMPED,
@@ -174,14 +173,6 @@ def test_an_impossible_calibration_is_refused_in_words(
 
 
 def test_the_node_refuses_what_the_host_would() -> None:
-    good = read().to_bytes()
-    assert plan_refusal([("ezo_ph", "i2c0")], ["i2c0"], 600, 60, [good]) is None
-    assert plan_refusal([("ezo_ph", "i2c1")], ["i2c0"], 600, 60) == "no bus i2c1 for ezo_ph"
-    assert plan_refusal([("battery", "adc")], [], 30, 60) == "interval below 60 s"
-    flat = Calibration(PH, TWO_POINT, (4000, 4000, 4000, 7000), 1, "x").to_bytes()
-    assert plan_refusal([], [], 600, 60, [flat]) == "calibration: points_close"
-    for cut in range(len(good)):
-        assert plan_refusal([], [], 600, 60, [good[:cut]]) is not None
     assert refusal(Calibration(TILT, TWO_POINT, (0, 0, 900, 900), 1, "x")) == "not_calibrated"
     assert refusal(Calibration(PH, TWO_POINT, (4000, 4000, 7000, 7000), 1, "")) == "unsigned"
 

@@ -20,10 +20,12 @@ from pico import ARCH, run_on_pico
 C3_FREE = 177_000  # free heap of the official ESP32-C3 image at main.py (instruction-level run of that image)
 LEAST_LEFT = 34_000  # the goal is 40 000; firmware/DESIGN.md, "Memory", says which profiles reach it
 PROGRAM = Path(__file__).with_name("app_on_micropython.py")
-# The console's modules and the actions are dropped when they are done (app/cycle.py, app/reporter.py); the
-# laboratory has a program of its own; few regions listen before they talk, and this one does not.
+# The console's modules, the actions and the refusals are dropped when they are done (app/cycle.py,
+# app/reporter.py); the laboratory has a program of its own; few regions listen before they talk, and this one
+# does not.
 ELSEWHERE = {
     *("node.app.actions", "node.app.console", "node.app.session", "node.schema.event_names"),
+    "node.app.refusal",
     *("node.app.laboratory", "node.lorawan.certification", "node.radio.sx126x_listening"),
 }
 

@@ -21,7 +21,7 @@ from .memory import Memory
 from .reporter import Reporter
 from .sender import Sender
 from .timekeeping import Timekeeper
-from .wiring import RTC_APP, RTC_DELIVERY, STATE_BRAKE, STATE_DELIVERY
+from .wiring import RTC_APP, RTC_DELIVERY, RTC_REPETITIONS, STATE_BRAKE, STATE_DELIVERY
 
 _WINDOW_MS = const(2500)  # on power-on and reset, for tools that want in
 _POLL_MS = const(50)
@@ -152,10 +152,11 @@ class Cycle:
     def take_record(self, factor: int) -> None:
         """Sample everything and put the record into the journal; `factor` stretches the interval, 0 skips."""
         node = self.node
-        interval_ms = self.reporter.setting("interval_s") * 1000
+        interval_ms = max(self.reporter.setting("interval_s"), node.profile.get("floor_s", 0)) * 1000
         if factor:
             begun_ms = self.clock.now_ms()
             readings = self.sample()
+            self.mark_stale(readings)
             now_ms = self.clock.now_ms()
             self.sense_ms = now_ms - begun_ms
             time_s, flags = self.keeper.stamp(now_ms)
@@ -179,7 +180,20 @@ class Cycle:
         calibrations = self.reporter.calibrations()
         readings = take_sample(self.sensors, clock.now_ms, _difference, self.sleep_ms, calibrations, day)
         node.power(False)
+        if "leaning_deg" in node.profile:
+            from ..sampling.leaning import suppress
+
+            suppress(readings, node.profile["leaning_deg"] * 10)
         return readings
+
+    def mark_stale(self, readings: dict) -> None:
+        """Call stale what sensors repeat that cannot; how often they did outlives sleep and resets."""
+        if "stale_after" in self.node.profile:
+            from ..sampling.repetition import mark_stale
+
+            sections = self.node.retained.sections
+            kept = sections.get(RTC_REPETITIONS)
+            sections[RTC_REPETITIONS] = mark_stale(readings, self.node.profile["stale_after"], kept)
 
     def sleep_ms(self, duration_ms: int) -> None:
         """Wait for a sensor."""
@@ -268,6 +282,8 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
             ".schema.event_names",
         ):  # not needed before the next reset
             sys.modules.pop(__name__.rsplit(".", 2)[0] + name, None)
+    if not node.is_wake:
+        _tell_refusals(cycle)
     brake = BootBrake(cycle.state.load(STATE_BRAKE))
     if not node.is_wake:
         wait_ms = brake.wait_ms()
@@ -291,6 +307,18 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
             cycle.stays = True
         else:
             _stay(node, watchdog, wait_ms)
+
+
+def _tell_refusals(cycle) -> None:  # type: ignore[no-untyped-def]
+    # What cannot be kept of the plan is said once a start; the rest of it goes on.
+    from .refusal import refusals
+
+    node = cycle.node
+    interval_s = cycle.reporter.setting("interval_s")
+    for quantity, reason in refusals(node.profile, node.board["buses"], interval_s):
+        print("refused:", reason)
+        cycle.reporter.note(codes.PLAN_REFUSED, quantity)
+    sys.modules.pop(__name__.rsplit(".", 2)[0] + ".app.refusal", None)  # not before the next start
 
 
 def _stay(node, watchdog: Watchdog, wait_ms: int) -> None:  # type: ignore[no-untyped-def]

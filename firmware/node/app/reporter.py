@@ -113,7 +113,10 @@ class Reporter:
 
         chosen = {}
         for data in profiled:
-            calibration = from_bytes(data)
+            try:
+                calibration = from_bytes(data)
+            except ValueError:
+                continue  # it was refused when the node started (refusal.py)
             chosen[calibration.code] = calibration
         if self.config is not None:
             for code in self.node.quantities:

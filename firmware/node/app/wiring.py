@@ -23,6 +23,7 @@ STATE_BRAKE = const(5)
 RTC_MAC = const(1)
 RTC_APP = const(2)
 RTC_DELIVERY = const(3)
+RTC_REPETITIONS = const(9)  # 4 to 8 are the reporter's
 
 
 class MacStore:
@@ -144,7 +145,7 @@ class Node:
         return Config(state, abilities, self.identity.dev_eui, lambda message: cmac(block, message))
 
     def make_sensors(self) -> list:
-        """The profile's drivers on their buses."""
+        """The profile's drivers on their buses; not those whose bus the board lacks (refusal.py)."""
         buses = {}
         sensors = []
         for sensor in self.profile["sensors"]:
@@ -155,6 +156,8 @@ class Node:
                     continue
                 handle = bus.make_battery(self.board["battery"])
                 settings = {"ratio_permille": self.board["battery"]["ratio_permille"]}
+            elif name not in self.board["buses"]:
+                continue
             else:
                 if name not in buses:
                     gate = self.board["power"].get(sensor["power"]) if sensor["power"] else None

@@ -177,7 +177,8 @@ def apply(calibrations: "Sequence[Calibration]", readings: "Readings", day: "int
         value = calibration.corrected(raw, humidity)
         if not calibration.holds(day) or not calibration.covers(raw) or value is None:
             quality = quality or OUT_OF_CALIBRATION
-        readings[calibration.code | RAW] = (raw, readings[calibration.code][1])
+        if calibration.code | RAW not in readings:  # a driver that corrects has said what the sensor said
+            readings[calibration.code | RAW] = (raw, readings[calibration.code][1])
         readings[calibration.code] = (raw if value is None else value, quality)
 
 

@@ -21,4 +21,5 @@ EVENTS = (
     "clock_jump",
     "panic",
     "console",
+    "plan_refused",
 )

@@ -25,3 +25,4 @@ LOW_BATTERY = const(15)  # the node rested to save what is left
 CLOCK_JUMP = const(16)  # the network's time differs by more than the drift allows
 PANIC = const(17)  # an exception that nobody expected ended a waking
 CONSOLE = const(18)  # somebody worked at the console
+PLAN_REFUSED = const(19)  # part of the plan cannot be kept; detail: first quantity, 0 the interval

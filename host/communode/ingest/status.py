@@ -13,7 +13,7 @@ from typing import Any
 from communode.errors import CommunodeError
 from communode.node.codec import status as codec
 from communode.node.schema.event_names import EVENTS
-from communode.node.schema.events import SENSOR_FAULT
+from communode.node.schema.events import PLAN_REFUSED, SENSOR_FAULT
 from communode.node.schema.quantities import QUANTITIES
 
 _RESETS = tuple(f"resets_{name}" for name in codec.RESETS)
@@ -94,8 +94,10 @@ def decode_status(payload: bytes) -> StatusReport:
 
 def _event(code: int, detail: int, count: int) -> Event:
     name = EVENTS[code] if code < len(EVENTS) else f"event{code}"
-    if code == SENSOR_FAULT and detail in QUANTITIES:
+    if code in (SENSOR_FAULT, PLAN_REFUSED) and detail in QUANTITIES:
         return Event(name, QUANTITIES[detail][0], count)
+    if code == PLAN_REFUSED and not detail:
+        return Event(name, "interval_s", count)
     return Event(name, str(detail) if detail else "", count)
 
 

@@ -14,6 +14,7 @@ from communode.virtual.chips.chip import Chip
 
 _CLASSES = {
     "a02yyuw": "A02yyuw",
+    "a02yyuw_air": "A02yyuwAir",
     "a02yyuw_level": "A02yyuwLevel",
     "ads1115": "Ads1115",
     "analogue_ec": "AnalogueEc",
