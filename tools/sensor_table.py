@@ -63,6 +63,14 @@ SENSORS = {
     "no2_b4": Sensor("Alphasense NO2-B4 on ADS1115", ("0 to 20 000",), 3.3, 0.15, 0.1, "1 mA between"),
     "ds18b20": Sensor("Maxim DS18B20", ("-55 to 125",), 3.3, 1, 0.75),
     "ads1115": Sensor("4-20 mA probe on ADS1115", ("by probe",), 24, 20, 2.02, "at the loop"),
+    "ads1115_mean": Sensor(
+        "4-20 mA probe on ADS1115, oversampled",
+        ("by probe", "-", "-"),
+        24,
+        20,
+        2.2,
+        "16 samples, at the loop",
+    ),
     "a02yyuw_level": Sensor("A02YYUW over water", ("0.03 to 4.5 below it", "-", "-"), 5, 8, 5.7),
     "ezo_ph": Sensor("Atlas EZO-pH", ("0.001 to 14",), 3.3, 14.5, 1.95),
     "ezo_orp": Sensor("Atlas EZO-ORP", ("-1019.9 to 1019.9",), 3.3, 14.5, 1.95),
@@ -73,7 +81,12 @@ SENSORS = {
     "analogue_turbidity": Sensor("ISO 7027 probe on ADS1115", ("by probe",), 5, 30, 1.05, "probe assumed"),
     "pcf8593": Sensor("pulse meter on PCF8593", ("24 bits of",), 3.3, 0.01, 0.001, "1 uA between, counting"),
     "pulse_ulp": Sensor(
-        "pulse meter on the ULP", ("24 bits of",), 3.3, 0.005, 0.05, "5 uA between, counting: measured elsewhere"
+        "pulse meter on the ULP",
+        ("24 bits of",),
+        3.3,
+        0.005,
+        0.05,
+        "5 uA between, counting: measured elsewhere",
     ),
     "a02yyuw": Sensor("DFRobot A02YYUW", ("30 to 4500", "0 to 100"), 5, 8, 2),
     "a02yyuw_air": Sensor(

@@ -26,6 +26,13 @@ class DriverFacts:
 _BIN = {"empty_mm": (40, 7500), "full_mm": (30, 7000)}
 _ADS1115 = {"address": (0x48, 0x4B), "channel": (0, 3)}
 _WARM_UP = {"warm_up_ms": (0, 10_000)}
+_LOOP = {
+    **_ADS1115,
+    "full_scale_mm": (100, 20_000),
+    "shunt_mohm": (10_000, 250_000),
+    "zero_mm": (-10_000, 10_000),
+    **_WARM_UP,
+}
 _PM = ("pm1", "pm25", "pm4", "pm10")
 _RHT = ("relative_humidity", "air_temperature")
 
@@ -78,17 +85,12 @@ DRIVERS: dict[str, DriverFacts] = {
         always_on=True,
     ),
     "ds18b20": DriverFacts("onewire", ("water_temperature",)),
-    "ads1115": DriverFacts(
+    "ads1115": DriverFacts("i2c", ("water_level",), _LOOP, 11_000, address=0x48),
+    "ads1115_mean": DriverFacts(
         "i2c",
-        ("water_level",),
-        {
-            **_ADS1115,
-            "full_scale_mm": (100, 20_000),
-            "shunt_mohm": (10_000, 250_000),
-            "zero_mm": (-10_000, 10_000),
-            **_WARM_UP,
-        },
-        11_000,
+        ("water_level", "water_level_spread", "water_level_count"),
+        {**_LOOP, "samples": (4, 64)},
+        13_000,
         address=0x48,
     ),
     "a02yyuw_level": DriverFacts(

@@ -37,6 +37,7 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "no2_b4": {"warming_up": SEEN_LATER, "saturated": BEYOND, "brown_out": {CLAMPED, WARMING_UP}},
     "ds18b20": {"wrong_crc": WRONG, "warming_up": SEEN_LATER, "saturated": BEYOND, "brown_out": WRONG},
     "ads1115": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
+    "ads1115_mean": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "a02yyuw_level": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "ezo_ph": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "ezo_orp": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},

@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 
 import pytest
-from communode.node.drivers import ads1115, ads1115_input
+from communode.node.drivers import ads1115, ads1115_input, ads1115_mean
 from communode.node.drivers.loop_current import loop_reading
-from communode.node.schema.quantities import ABSENT, CLAMPED, FAULT, GOOD, WATER_LEVEL
+from communode.node.schema.quantities import (
+    ABSENT,
+    CLAMPED,
+    FAULT,
+    GOOD,
+    WATER_LEVEL,
+    WATER_LEVEL_COUNT,
+    WATER_LEVEL_SPREAD,
+)
 from communode.virtual.chips import tolerance
 from communode.virtual.chips.chip import Violation
 from sensor_bench import Bench, I2c, SmBus
@@ -123,3 +132,64 @@ def test_a_foreign_codec_reads_our_configuration() -> None:
         native.ads1115_to_nanovolts(config.pga, 1000) == 1000 * ads1115_input._LSB_NV[ads1115_input.RANGE_4V]
     )
     assert native.ads1115_samples_per_second(config.data_rate) == 128
+
+
+# --- oversampled ----------------------------------------------------------------------------------------
+
+
+def levels(bench: Bench, sensor: ads1115.Ads1115) -> list[int]:
+    found = []
+    for _ in range(60):
+        value, quality = bench.cycle(sensor)[WATER_LEVEL]
+        assert quality == GOOD
+        assert value is not None
+        found.append(value)
+    return found
+
+
+def test_the_mean_of_sixteen_has_a_quarter_of_the_noise_and_says_what_the_noise_was(still: Bench) -> None:
+    settings = {"full_scale_mm": 20_000}
+    chip = still.chip("ads1115_mean", **settings)  # 0.02 % of 20 m: 4 mm
+    once = levels(still, ads1115.Sensor(I2c(still, chip), still.sleep_ms, **settings))
+    sensor = ads1115_mean.Sensor(I2c(still, chip), still.sleep_ms, **settings)
+    assert statistics.stdev(once) == pytest.approx(4, rel=0.3)
+    assert statistics.stdev(levels(still, sensor)) == pytest.approx(1, rel=0.4)
+    spreads = []
+    for _ in range(20):
+        readings = still.cycle(sensor)
+        spreads.append(readings[WATER_LEVEL_SPREAD][0] or 0)
+        assert 12 <= (readings[WATER_LEVEL_COUNT][0] or 0) <= 16
+    assert statistics.fmean(spreads) == pytest.approx(4, rel=0.35)
+
+
+def test_a_loop_that_breaks_among_the_conversions_is_a_fault_and_no_mean(still: Bench) -> None:
+    chip = still.chip("ads1115_mean")
+    sensor = ads1115_mean.Sensor(I2c(still, chip), still.sleep_ms)
+    still.wait(sensor.start() / 1000)
+    sound, taken = sensor._input.microvolts, []
+
+    def break_after_five() -> int:
+        taken.append(1)
+        if len(taken) == 6:
+            chip.faults = {"warming_up"}
+        return sound()
+
+    sensor._input.microvolts = break_after_five  # type: ignore[method-assign]
+    assert sensor.read() == tuple((code, None, FAULT) for code in ads1115_mean.QUANTITIES)
+    assert len(taken) == 6
+
+
+def test_a_bus_error_costs_a_conversion_and_not_the_reading(still: Bench) -> None:
+    sensor = ads1115_mean.Sensor(I2c(still, still.chip("ads1115_mean")), still.sleep_ms)
+    sound, calls = sensor._input.microvolts, []
+
+    def lose_two() -> int:
+        calls.append(1)
+        if len(calls) in (3, 7):
+            raise OSError(19)
+        return sound()
+
+    sensor._input.microvolts = lose_two  # type: ignore[method-assign]
+    readings = still.cycle(sensor)
+    assert readings[WATER_LEVEL] == (pytest.approx(1234, abs=40), GOOD)
+    assert len(calls) == 18

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from communode.boards import load_board
 from communode.build import profile_literal
+from communode.ingest import readings
 from communode.ingest.status import decode_status
 from communode.node.codec.status import F_PORT as STATUS_PORT
 from communode.node.schema.quantities import DISTANCE, FILL_LEVEL, PH
 from communode.profiles import load_profile
+from communode.resources import profiles_folder
 from field import HOUR_US, MINUTE_US, Field, FieldNode, Plan
 
 EMPTY_MM, FULL_MM = 1500, 200
@@ -172,3 +175,50 @@ def test_a_plan_that_the_board_cannot_keep_is_refused_in_words_and_the_rest_meas
     events = {(event.event, event.detail): event.count for event in decode_status(payload).events}
     refused = {detail: count for (event, detail), count in events.items() if event == "plan_refused"}
     assert refused == {"water_level": 1, "interval_s": 1, "ph": 1}
+
+
+# --- several samples -----------------------------------------------------------------------------------
+
+WELL = """
+id = 77
+interval_s = 600
+[[sensor]]
+driver = "ads1115_mean"
+bus = "i2c0"
+quantities = ["water_level", "water_level_spread", "water_level_count"]
+power = "sensors"
+[sensor.settings]
+full_scale_mm = 20000
+samples = 16
+[[sensor]]
+driver = "battery"
+bus = "adc"
+quantities = ["battery"]
+"""
+
+
+@pytest.fixture
+def well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The shipped profiles and one more."""
+    shutil.copytree(profiles_folder(), tmp_path / "profiles")
+    (tmp_path / "profiles" / "well.toml").write_text(WELL, "utf-8")
+    monkeypatch.setattr("communode.profiles.profiles_folder", lambda: tmp_path / "profiles")
+    readings._profiles.cache_clear()
+    yield
+    readings._profiles.cache_clear()
+
+
+@pytest.mark.usefixtures("well")
+def test_a_profile_that_asks_for_sixteen_conversions_stores_their_spread_and_number(field: Field) -> None:
+    node = field.add(quiet("well"))
+    hold(field, node, water_level_m=7.25)
+    field.run(2 * HOUR_US)
+    rows = stored(field, node)
+    assert len(rows["water_level"]) >= 11
+    assert {quality for values in rows.values() for _, quality in values} == {"good"}
+    for (level, _), (spread, _), (count, _) in zip(
+        rows["water_level"], rows["water_level_spread"], rows["water_level_count"], strict=True
+    ):
+        assert level == pytest.approx(7.25, abs=0.08)
+        assert 0.001 <= (spread or 0) <= 0.009  # the probe's noise is 4 mm
+        assert 12 <= (count or 0) <= 16

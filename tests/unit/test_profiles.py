@@ -38,7 +38,7 @@ def test_the_shipped_profiles_are_sound_and_report_the_battery() -> None:
 
 def test_every_driver_is_in_a_shipped_profile_or_says_why_not() -> None:
     used = {sensor.driver for name in profile_names() for sensor in load_profile(name).sensors}
-    alternatives = {"hrxl", "analogue_ph", "analogue_ec"}  # to a02yyuw, ezo_ph, ezo_ec
+    alternatives = {"hrxl", "analogue_ph", "analogue_ec", "ads1115_mean"}  # to a02yyuw, ezo_ph, ezo_ec, ads1115
     assert set(DRIVERS) - used == alternatives
 
 

@@ -45,7 +45,19 @@ def test_a_sensor_that_repeats_itself_does_not_lose_its_neighbours() -> None:
 
 def test_oversampling_resolves_below_a_step() -> None:
     rng = random.Random(5)
-    values = [round(100.25 + rng.gauss(0, 1.0)) for _ in range(4**5)]
-    assert filters.oversample(values, 5) / 2**5 == pytest.approx(100.25, abs=0.12)
-    with pytest.raises(ValueError, match="samples"):
-        filters.oversample([1, 2, 3], 1)
+    step = 125
+    for true in (10_000, 10_031, 10_062, 10_100):
+        values = [round((true + rng.gauss(0, step)) / step) * step for _ in range(4**5)]
+        mean, spread, count = filters.average(values, step)
+        assert mean == pytest.approx(true, abs=step / 8)
+        assert spread == pytest.approx(step, rel=0.5)
+        assert 1000 <= count <= 1024
+    assert filters.average([20_000, 10_000, 10_125, 10_000, 10_125], step) == (10_063, 92, 4)
+
+
+@given(samples)
+def test_an_average_is_the_mean_of_what_was_kept(values: list[int]) -> None:
+    kept = filters.without_outliers(values)
+    mean, _, count = filters.average(values)
+    assert count == len(kept)
+    assert abs(mean - statistics.fmean(kept)) <= 0.5 + 1e-9

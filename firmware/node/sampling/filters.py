@@ -41,14 +41,12 @@ def summarise(samples: "list[int]", floor: int = 1) -> "tuple[int, int, int]":
     return centre, spread(kept, centre), len(kept)
 
 
-def oversample(samples: "list[int]", bits: int) -> int:
-    """Mean of 4**bits samples with `bits` more bits of resolution: the value times 2**bits, rounded.
+def average(samples: "list[int]", floor: int = 1) -> "tuple[int, int, int]":
+    """(mean, spread, n) of what is left without the outliers; n is never 0.
 
-    Only where the noise is at least one step wide does that resolve more (Atmel AVR121). ValueError
-    otherwise.
+    The mean of 4**bits samples resolves `bits` bits more than one, where the noise is at least a step wide (Atmel
+    AVR121): samples come in units that are finer than the converter's step.
     """
-    if len(samples) != 1 << 2 * bits:
-        raise ValueError("4**bits samples are needed")
-    total = sum(samples)
-    half = 1 << bits >> 1
-    return (total + half) >> bits
+    kept = without_outliers(samples, floor)
+    mean = (2 * sum(kept) + len(kept)) // (2 * len(kept))
+    return mean, spread(kept, mean), len(kept)

@@ -72,7 +72,7 @@ QUANTITIES = {
     LA50: ("la50", "dB", 10, 200, 1, 10),
     LA90: ("la90", "dB", 10, 200, 1, 10),
     PULSES: ("pulses", "", 1, 0, 1, 24),
-    # Statistics of a value that is a median: n, and 1.4826 times the median absolute deviation.
+    # Statistics of a value made of several samples: n, and 1.4826 times the median absolute deviation.
     DISTANCE_SPREAD: ("distance_spread", "mm", 1, 0, 1, 9),
     DISTANCE_COUNT: ("distance_count", "", 1, 0, 1, 5),
     WATER_LEVEL_SPREAD: ("water_level_spread", "m", 1000, 0, 1, 9),

@@ -17,6 +17,7 @@ _CLASSES = {
     "a02yyuw_air": "A02yyuwAir",
     "a02yyuw_level": "A02yyuwLevel",
     "ads1115": "Ads1115",
+    "ads1115_mean": "Ads1115",
     "analogue_ec": "AnalogueEc",
     "analogue_ph": "AnaloguePh",
     "analogue_turbidity": "AnalogueTurbidity",
