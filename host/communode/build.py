@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from communode import __version__, resources
+from communode.argument_names import shorten_arguments
 from communode.boards import Board
 from communode.errors import CommunodeError
+from communode.folding import fold_constants
 from communode.images import find_image, image_length, set_flash_size
 from communode.node_files import MPY_CROSS, check_compiler, compile_module, radio_driver, select
 from communode.partitions import TABLE_OFFSET, Partition, table_for, table_to_bytes
@@ -241,16 +243,22 @@ def app_files(board: Board, profile: Profile, region: str, arch: str) -> dict[st
     """All files of the application one by one, as a developer deploys them: path -> bytes."""
     folder = resources.firmware_folder()
     files = {name: (folder / name).read_bytes() for name in ("boot.py", "main.py")}
-    wanted = {radio_driver(board.radio.chip), f"lorawan/region/{region}.py"}
-    wanted |= {f"drivers/{driver}.py" for driver in profile.drivers}
-    wanted |= {f"sampling/{rule}.py" for rule in profile.rules}
-    root = resources.node_folder()
-    for path in select(root, wanted):
-        files[f"node/{path[:-3]}.mpy"] = compile_module((root / path).read_bytes(), f"node/{path}", arch)
+    sources = node_sources(board, profile, region)
+    for path, source in shorten_arguments(fold_constants(sources)).items():
+        files[f"node/{path[:-3]}.mpy"] = compile_module(source, f"node/{path}", arch)
     files["pack.mpy"] = compile_module((folder / "pack.py").read_bytes(), "pack.py", arch)
     hardware = hardware_source(board, profile, region).encode()
     files["hardware.mpy"] = compile_module(hardware, "hardware.py", arch)
     return files
+
+
+def node_sources(board: Board, profile: Profile, region: str) -> dict[str, bytes]:
+    """The modules of ``node`` that this node needs, as they are written: path below ``node`` -> text."""
+    wanted = {radio_driver(board.radio.chip), f"lorawan/region/{region}.py"}
+    wanted |= {f"drivers/{driver}.py" for driver in profile.drivers}
+    wanted |= {f"sampling/{rule}.py" for rule in profile.rules}
+    root = resources.node_folder()
+    return {path: (root / path).read_bytes() for path in select(root, wanted)}
 
 
 def hardware_source(board: Board, profile: Profile, region: str) -> str:

@@ -25,10 +25,8 @@ from communode.identity import Identity, dev_eui_from_mac
 from communode.node.lorawan import crypto
 from communode.node.radio.airtime import time_on_air_us
 from communode.node.radio.modem import LoraParameters
-from communode.node_files import compile_module
 from communode.nvs_image import make_image
 from communode.profiles import load_profile
-from communode.resources import node_folder
 from communode.virtual.air import Air
 from communode.virtual.board import BoardSettings, VirtualProcessorBoard
 from communode.virtual.flash import FlashFile
@@ -327,20 +325,22 @@ def make_flash(path: Path, defect: tuple[str, str, str] | None = None) -> Path:
     ``defect`` (module below ``node``, text, other text) builds a node that is wrong, to see it found out.
     """
     board, profile = load_board("virtual"), load_profile("air")
-    real = communode.build.app_files
+    files, sources = communode.build.app_files, communode.build.node_sources
 
     def app_files(*arguments: Any) -> dict[str, bytes]:
-        files = {**real(*arguments), "main.py": LAB_MAIN.encode()}
+        return {**files(*arguments), "main.py": LAB_MAIN.encode()}
+
+    def node_sources(*arguments: Any) -> dict[str, bytes]:
+        found = sources(*arguments)
         if defect:
             module, good, bad = defect
-            source = (node_folder() / module).read_text("utf-8")
-            assert good in source
-            wrong = source.replace(good, bad).encode()
-            files[f"node/{module[:-3]}.mpy"] = compile_module(wrong, f"node/{module}", arguments[3])
-        return files
+            assert good.encode() in found[module]
+            found[module] = found[module].replace(good.encode(), bad.encode())
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(communode.build, "app_files", app_files)
+        patch.setattr(communode.build, "node_sources", node_sources)
         made = communode.build.build(board, profile, body="virtual")
     write_flash(path, made, bytes.fromhex("0200c0000001"), APP_KEY)
     return path

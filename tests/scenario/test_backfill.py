@@ -64,8 +64,9 @@ def _live(field: Field, outage_days: float, after_days: float) -> tuple[FieldNod
         field.run(field.kernel.now_us() + HOUR_US // 2)
     numbers = [number for number, _ in field.times(node)]
     sent = field.frames(node)
-    airtime = [(item.start_us, item.end_us - item.start_us) for item in sent]
-    answers = [(item.start_us, 1) for item in field.sent if item.source == "gateway"]
+    # Joins apart: they have limits of their own (TR007-1.1, 4.3).
+    airtime = [(item.start_us, item.end_us - item.start_us) for item in sent if _is_data(item)]
+    answers = [(item.start_us, 1) for item in field.sent if item.source == "gateway" and _is_data(item)]
     return node, {
         "records_taken": taken,
         "records_owed": owed,
@@ -79,7 +80,7 @@ def _live(field: Field, outage_days: float, after_days: float) -> tuple[FieldNod
 
 
 def _is_data(sent: Transmission) -> bool:
-    return sent.payload[0] != 0
+    return sent.payload[0] not in (0x00, 0x20)
 
 
 def _judge(found: dict[str, Any], days: float) -> None:

@@ -8,13 +8,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from communode.node.lorawan.mac import Mac
+from communode.node.lorawan.region.eu868 import REGION
 from communode.node.storage.delivery import ASK_AFTER, MAX_PAIRS, Delivery
 from delivery_bench import DAY_MS, EVERY_MS, NODE, DeliveryBench, most_in_a_day
 from hypothesis import given
 from hypothesis import strategies as st
+from lorawan_air import Block
 
 
 def settled(base: int, runs: list[tuple[int, int]], next_id: int = 1000) -> Delivery:
@@ -167,10 +171,11 @@ def test_what_is_no_state_is_not_taken(data: bytes | None) -> None:
 def test_allowances_fill_evenly_and_hold_little() -> None:
     delivery = Delivery(0)
     delivery.frame_ms = 400
-    assert delivery.may_ask(0)
-    delivery.spend_answer()
-    assert not delivery.may_ask(9_599_999)
-    assert delivery.may_ask(9_600_000)  # nine a day
+    for _ in range(2):
+        assert delivery.may_ask(0)
+        delivery.spend_answer()
+    assert not delivery.may_ask(3 * 3_600_000 - 1)
+    assert delivery.may_ask(3 * 3_600_000)
     delivery.spend_airtime(2_600_000)
     assert delivery.may_send(0)
     assert not delivery.may_send(0, backlog=True)  # which leaves room for what is new
@@ -216,6 +221,35 @@ def test_power_losses_do_not_refill_what_was_spent() -> None:
         assert again.load(delivery.to_bytes(), 0)
         assert not again.may_send(1000)
         delivery = again
+
+
+# The first rate
+
+
+@pytest.mark.parametrize(
+    ("joined_at", "window", "snr_db", "begins_at"),
+    [(0, 1, 31, 5), (0, 1, 5, 4), (0, 1, -4, 0), (2, 1, 0, 2), (2, 1, 2.5, 3), (0, 2, 31, 0), (5, 1, 31, 5)],
+)
+def test_after_a_join_the_rate_is_what_the_accept_was_heard_with(
+    plug: Plug, joined_at: int, window: int, snr_db: float, begins_at: int
+) -> None:
+    mac = Mac(REGION, Block, bytes(8), bytes(8), bytes(16))
+    kept = []
+
+    def join() -> SimpleNamespace:
+        mac.personalize(1, bytes(16), bytes(16))
+        mac.session.data_rate = joined_at
+        given = {"window": window, "snr_quarter_db": int(4 * snr_db), "rssi_dbm": -100}
+        return SimpleNamespace(code="joined", reason="", wait_ms=0, heard=True, **given)
+
+    sender = plug().sender
+    sender.runner = SimpleNamespace(
+        mac=mac, join=join, keep=lambda: kept.append(mac.session.data_rate), late_min_us=0, late_max_us=0
+    )
+    sender.keeper.memory.retry_ms = 0
+    assert sender.join(0)
+    assert mac.session.data_rate == begins_at
+    assert kept == [begins_at] * (window == 1)
 
 
 # Backlogs

@@ -29,8 +29,8 @@ ASK_AFTER = const(18)  # records after which a frame asks: eight times a day at 
 _DAY_MS = const(86400000)
 AIRTIME_MS_A_DAY = const(26000)
 AIRTIME_HELD_MS = const(3000)  # the longest frame takes 2.8 s (EU868, DR0)
-ANSWERS_A_DAY = const(9)
-ANSWERS_HELD = const(1)
+ANSWERS_A_DAY = const(8)
+ANSWERS_HELD = const(2)
 
 
 class Delivery:
