@@ -120,7 +120,7 @@ class Profile:
             "id": self.id,
             "interval_s": self.interval_s,
             "floor_s": self.floor_s,
-            "sensors": tuple(sensor.as_dict() for sensor in self.sensors),
+            "sensors": tuple(self._sensor(sensor) for sensor in self.sensors),
             "alarms": tuple(alarm.as_tuple() for alarm in self.alarms),
             "calibrations": tuple(data for sensor in self.sensors for data in sensor.calibrations),
             **self.options,
@@ -132,9 +132,20 @@ class Profile:
             literal["leaning_deg"] = self.leaning_deg
         return literal
 
+    def _others(self, sensor: Sensor) -> set[str]:
+        return {name for other in self.sensors if other is not sensor for name in other.quantities}
+
+    def _sensor(self, sensor: Sensor) -> dict[str, Any]:
+        """The sensor's literal; ``leaves`` is what it measures as well, but the profile takes from another one."""
+        leaves = [name for name in DRIVERS[sensor.driver].quantities if name in self._others(sensor)]
+        literal = sensor.as_dict()
+        if leaves:
+            literal["leaves"] = tuple(_CODES[name] for name in leaves)
+        return literal
+
     def _repetition(self, sensor: Sensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
         """For ``node/sampling/repetition.py``: readings, codes of what the sensor says itself, codes to mark."""
-        others = {name for other in self.sensors if other is not sensor for name in other.quantities}
+        others = self._others(sensor)
         own = [name for name in DRIVERS[sensor.driver].quantities if not name.endswith(_MADE)]
         compared = tuple(_CODES[name] for name in own if name not in others)
         return sensor.stale_after, compared, tuple(_CODES[name] for name in sensor.quantities)

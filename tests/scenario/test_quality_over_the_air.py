@@ -222,3 +222,21 @@ def test_a_profile_that_asks_for_sixteen_conversions_stores_their_spread_and_num
         assert level == pytest.approx(7.25, abs=0.08)
         assert 0.001 <= (spread or 0) <= 0.009  # the probe's noise is 4 mm
         assert 12 <= (count or 0) <= 16
+
+
+# --- two sensors of one quantity -----------------------------------------------------------------------
+
+
+def test_a_dead_sensor_does_not_take_what_the_profile_takes_from_another(field: Field) -> None:
+    node = field.add(quiet("air_outdoor"), faults={"bme280": "warming_up"})  # it has a thermometer, too
+    hold(field, node, temperature_c=7.0, relative_humidity_pct=61.0)
+    field.run(HOUR_US)
+    rows = stored(field, node)
+    assert {quality for _, quality in rows["pressure"]} == {"fault"}
+    assert len(rows["air_temperature"]) >= 3
+    for (celsius, first), (humidity, second) in zip(
+        rows["air_temperature"], rows["relative_humidity"], strict=True
+    ):
+        assert first == second == "good"
+        assert celsius == pytest.approx(7.0, abs=0.3)
+        assert humidity == pytest.approx(61.0, abs=2.1)

@@ -163,7 +163,9 @@ class Node:
                     gate = self.board["power"].get(sensor["power"]) if sensor["power"] else None
                     buses[name] = bus.make_bus(self.board["buses"][name], name, gate)
                 handle = buses[name]
-            sensors.append(_driver(sensor["driver"])(handle, self.clock.sleep_ms, **settings))
+            made = _driver(sensor["driver"])(handle, self.clock.sleep_ms, **settings)
+            made.leaves = sensor.get("leaves", ())
+            sensors.append(made)
         return sensors
 
     def make_modem(self) -> "object":

@@ -2,7 +2,7 @@
 # A02YYUW looking down on water: level above a datum, with the spread and the number of what was heard.
 #
 # Waves and drops make single echoes wrong: all frames of the waiting time are taken, outliers go (Hampel),
-# the median stays. It compensates its own temperature (WIKI: SEN0311). Settings: mount_mm is its height above
+# the median stays. Nothing is corrected for the air's temperature (a02yyuw_air.py). mount_mm is its height above
 # the datum; listen_ms how long it listens, at 100 ms to 300 ms a frame, 256 bytes at most (64 frames).
 
 from micropython import const

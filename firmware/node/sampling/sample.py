@@ -32,8 +32,8 @@ def take_sample(
     """{quantity code: (value, quality)} of `sensors`, which follow the contract of drivers/reading.py.
 
     Sensors run at the same time: they are read in the order in which they become ready, those that use the
-    others' readings after these. `calibrations` (calibration.py) are applied at the end; `day` is today,
-    since 2000-01-01, where the node knows it.
+    others' readings after these. What a sensor's attribute `leaves` names is another one's to say. `calibrations`
+    (calibration.py) are applied at the end; `day` is today, since 2000-01-01, where the node knows it.
     """
     begun = ticks_ms()
     queue: list[tuple[int, int, int, Sensor]] = []
@@ -59,8 +59,10 @@ def take_sample(
                 queue.append((ticks_diff(ticks_ms(), begun) + answer, number, step + 1, sensor))
                 continue
             answer = ()
+        leaves = getattr(sensor, "leaves", ())
         for code, value, quality in answer:
-            readings[code] = (value, quality)
+            if code not in leaves:
+                readings[code] = (value, quality)
         sensor.stop()
     if calibrations:
         from .calibration import apply  # most nodes have none, and its code stays in flash
