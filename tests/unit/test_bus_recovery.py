@@ -43,6 +43,7 @@ class Bench:
         self.wiring = Wiring(BOARD, load_profile("air"), environment, Radio(), faults)  # type: ignore[arg-type]
         self.transfers = 0
         self.pulses = 0
+        self.scl_held = False  # by a target, until its supply is switched off
 
     def machine(self) -> types.ModuleType:
         bench, wiring = self, self.wiring
@@ -54,12 +55,15 @@ class Bench:
                 self._number = number
                 if value is not None:
                     wiring.set_level(number, value)
+                    if number == GATE["pin"] and value != GATE["on_level"]:
+                        bench.scl_held = False
                 if mode != -1:
                     wiring.set_mode(number, mode, 0)
 
             def value(self, level: int | None = None) -> int:
                 if level is None:
-                    return wiring.get_level(self._number)
+                    held = bench.scl_held and self._number == BUS["scl"]
+                    return 0 if held else wiring.get_level(self._number)
                 bench.pulses += self._number == BUS["scl"] and level == 1
                 wiring.set_level(self._number, level)
                 return 0
@@ -71,6 +75,9 @@ class Bench:
 
             def writeto(self, address: int, data: bytes) -> int:
                 bench.transfers += 1
+                if bench.scl_held:  # ESP-IDF gives a clock that is stretched so long
+                    bench.time_us += 50_000
+                    raise OSError(116)
                 done, took_us = wiring.write_i2c(self._number, address, bytes(data))
                 bench.time_us += took_us
                 if done < 0:
@@ -148,6 +155,24 @@ def test_a_target_that_clocks_do_not_move_loses_its_supply(make: Any) -> None:
     ask_serial_number(bus)
     assert bus.recoveries == 1
     assert not bench.wiring.chips["sps30"].faults
+
+
+@pytest.mark.parametrize("gate", [GATE, None])
+def test_a_clock_that_is_stretched_for_ever_costs_the_supply_and_no_endless_wait(
+    make: Any, gate: Any
+) -> None:
+    bench, bus = make({}, gate)
+    bench.scl_held = True
+    begin = bench.time_us
+    if gate:
+        ask_serial_number(bus)
+        assert bus.recoveries == 1
+    else:
+        for _ in range(10):
+            with pytest.raises(OSError, match="116"):
+                ask_serial_number(bus)
+        assert bus.recoveries == 0
+    assert bench.time_us - begin < 1_200_000
 
 
 def test_without_a_gate_it_is_given_up_after_three_recoveries(make: Any) -> None:

@@ -53,6 +53,7 @@ class Recorder:
         self.received = b""
         self.now = 0
         self.busy_level = 0
+        self.sticks_after = -1  # frames, from which on the chip stays busy
 
     def nss(self, level: int) -> None:
         if not level:
@@ -82,10 +83,13 @@ class Recorder:
             into[2:] = bytes(len(out) - 2)
 
     def pin(self, level: int | None = None) -> int:
+        """NRESET."""
+        if level == 0 and self.registers[0x0740] != 0xFF:
+            self.registers |= {0x0740: 0x14, 0x0741: 0x24}
         return 0
 
     def busy(self) -> int:
-        return self.busy_level
+        return self.busy_level or int(0 <= self.sticks_after <= len(self.frames))
 
     def dio1(self) -> int:
         return int(bool(self.flags & 0x0263))
@@ -300,6 +304,30 @@ def test_a_chip_that_stays_busy_is_an_error_in_bounded_time() -> None:
         driver.prepare_tx(_lora(), b"x", 14)
     assert raised.value.code == "busy_timeout"
     assert recorder.now - start < 100_000
+
+
+def test_a_chip_that_sticks_at_any_command_is_an_error_in_bounded_time_and_works_after_it() -> None:
+    def use(driver: Sx126x) -> None:
+        driver.prepare_tx(_lora(), b"x", 14)
+        driver.start_tx()
+        driver.prepare_rx(_lora(), 8)
+        driver.start_rx()
+        driver.sleep()
+
+    recorder, driver = _begun()
+    use(driver)
+    commands_of_a_use = len(recorder.take())
+    assert commands_of_a_use > 15
+    for count in range(commands_of_a_use):
+        recorder, driver = _begun()
+        recorder.sticks_after = count
+        start = recorder.now
+        with pytest.raises(RadioError) as raised:
+            use(driver)
+        assert raised.value.code == "busy_timeout"
+        assert recorder.now - start < 1_000_000
+        recorder.sticks_after = -1
+        use(driver)
 
 
 @pytest.mark.parametrize("changes", [{"bandwidth": 31250}, {"sf": 13}, {"sf": 4}])

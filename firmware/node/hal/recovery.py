@@ -2,9 +2,10 @@
 # An I2C bus that frees itself: what its callers see is a transfer that worked, or an OSError.
 #
 # A target that was interrupted in the middle of a byte (the node was reset, its supply dipped) holds SDA low
-# and waits for clocks. UM10204 (I2C specification) 3.1.16: nine clocks, then STOP. If that does not help, the
-# supply of the sensors does, where the board can switch it. ESP-IDF's driver does neither: every transfer
-# runs into its timeout. Recoveries are counted: a bus that is shorted must not cost the battery.
+# and waits for clocks. UM10204 (I2C specification) 3.1.16: nine clocks, then STOP. If that does not help, and
+# where a target stretches the clock for ever, the supply of the sensors does, if the board can switch it.
+# ESP-IDF's driver does neither: every transfer runs into its timeout. Recoveries are counted: a bus that is
+# shorted must not cost the battery.
 
 import time
 
@@ -35,8 +36,8 @@ class RecoveringI2c:
         self._i2c = I2C(self._number, scl=Pin(bus["scl"]), sda=Pin(bus["sda"]), freq=bus["frequency_hz"])
 
     def is_stuck(self) -> bool:
-        """Whether somebody holds SDA low while nothing is transferred."""
-        return not Pin(self._bus["sda"]).value()
+        """Whether somebody holds a line low while nothing is transferred."""
+        return not (Pin(self._bus["sda"]).value() and Pin(self._bus["scl"]).value())
 
     def recover(self) -> bool:
         """Free the bus if it is stuck; whether a transfer is worth another try."""
@@ -50,7 +51,7 @@ class RecoveringI2c:
             time.sleep_us(_HALF_US)
             scl.value(1)
             time.sleep_us(_HALF_US)
-        if sda.value():
+        if sda.value() and scl.value():
             sda.value(0)
             time.sleep_us(_HALF_US)
             sda.value(1)  # STOP: SDA rises while SCL is high
