@@ -72,6 +72,13 @@ SENSORS = {
         "16 samples, at the loop",
     ),
     "a02yyuw_level": Sensor("A02YYUW over water", ("0.03 to 4.5 below it", "-", "-"), 5, 8, 5.7),
+    "a02yyuw_level_air": Sensor(
+        "A02YYUW over water, corrected for the air",
+        ("0.03 to 4.5 below it", "0.03 to 4.5 below it", "-", "-"),
+        5,
+        8,
+        5.7,
+    ),
     "ezo_ph": Sensor("Atlas EZO-pH", ("0.001 to 14",), 3.3, 14.5, 1.95),
     "ezo_orp": Sensor("Atlas EZO-ORP", ("-1019.9 to 1019.9",), 3.3, 14.5, 1.95),
     "ezo_ec": Sensor("Atlas EZO-EC", ("0.07 to 131 070",), 3.3, 45, 1.95),

@@ -17,9 +17,9 @@ class DriverFacts:
     address: int | None = None  # on I2C; the default where there is a setting "address"
     needs: tuple[str, ...] = ()  # what it computes with: another sensor must measure it
     always_on: bool = False  # a power gate would lose what it counts or spoil what it measures
-    # So many readings in a row with the same values are no measurement any more; 0: they may be, as of a counter,
-    # still water, clean air in whole ug/m3. With fine values of several kinds noise forbids an hour; a distance of
-    # whole millimetres may stand still for a night, but not for a day at the usual ten minutes.
+    # So many readings in a row with the same values are no measurement any more; 0: they may be one, as of a
+    # counter, still water, clean air in whole ug/m3. With fine values of several kinds noise forbids an hour of
+    # it; a distance in whole millimetres may stand still for a night, but not for a day at ten minutes.
     stale_after: int = 0
 
 
@@ -98,6 +98,14 @@ DRIVERS: dict[str, DriverFacts] = {
         ("water_level", "water_level_spread", "water_level_count"),
         {"mount_mm": (100, 20_000), "listen_ms": (1000, 10_000)},
         11_000,
+        stale_after=144,
+    ),
+    "a02yyuw_level_air": DriverFacts(
+        "uart",
+        ("water_level", "water_level_raw", "water_level_spread", "water_level_count"),
+        {"mount_mm": (100, 20_000), "listen_ms": (1000, 10_000), "assumed_degc": (0, 30)},
+        11_000,
+        needs=("air_temperature",),
         stale_after=144,
     ),
     "ezo_ph": DriverFacts("i2c", ("ph",), {}, 2500, address=0x63, needs=("water_temperature",)),

@@ -92,7 +92,7 @@ class Profile:
 
     @property
     def leaning_deg(self) -> int:
-        """The tilt from which on distance and fill level are taken back; 0 where they or the tilt are not measured."""
+        """The tilt from which on there is no distance and no fill level; 0 where it or they are not measured."""
         together = "tilt" in self.quantities and {"distance", "fill_level"} & set(self.quantities)
         return self.options.get("leaning_deg", _OPTIONS["leaning_deg"][0]) if together else 0
 
@@ -136,7 +136,7 @@ class Profile:
         return {name for other in self.sensors if other is not sensor for name in other.quantities}
 
     def _sensor(self, sensor: Sensor) -> dict[str, Any]:
-        """The sensor's literal; ``leaves`` is what it measures as well, but the profile takes from another one."""
+        """The sensor's literal; ``leaves`` is what it measures, too, but the profile takes from another one."""
         leaves = [name for name in DRIVERS[sensor.driver].quantities if name in self._others(sensor)]
         literal = sensor.as_dict()
         if leaves:

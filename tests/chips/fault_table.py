@@ -2,10 +2,10 @@
 """How every sensor is to fail: the table behind ``test_sensor_faults.py`` and the one in firmware/README.md.
 
 One row a driver, one column a fault of its model (`communode.virtual.chips.sensing`), a set of the qualities
-that the driver may end with. An empty set means that the fault cannot be seen from one reading. A sensor that repeats
-itself (``stuck``) is found by `node.sampling.repetition` after as many readings as `communode.drivers` says,
-where it says a number. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the middle of a conversion) hold
-for all.
+that the driver may end with. An empty set means that the fault cannot be seen from one reading. A sensor that
+repeats itself (``stuck``) is found by `node.sampling.repetition` after as many readings as
+`communode.drivers` says, where it says a number. ``absent``, ``stuck_sda`` (I2C) and ``brown_out`` (in the
+middle of a conversion) hold for all.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ EXPECTED: dict[str, dict[str, set[int]]] = {
     "ads1115": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "ads1115_mean": {"warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "a02yyuw_level": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
+    "a02yyuw_level_air": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": WRONG, "brown_out": RECOVERS},
     "ezo_ph": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "ezo_orp": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},
     "ezo_ec": {"wrong_crc": WRONG, "warming_up": WRONG, "saturated": BEYOND, "brown_out": WRONG},

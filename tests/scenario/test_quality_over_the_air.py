@@ -23,6 +23,54 @@ EMPTY_MM, FULL_MM = 1500, 200
 Series = dict[str, list[tuple[float | None, str]]]  # quantity: (value, quality) of each record, by id
 
 
+WELL = """
+id = 77
+interval_s = 600
+[[sensor]]
+driver = "ads1115_mean"
+bus = "i2c0"
+quantities = ["water_level", "water_level_spread", "water_level_count"]
+power = "sensors"
+[sensor.settings]
+full_scale_mm = 20000
+samples = 16
+[[sensor]]
+driver = "battery"
+bus = "adc"
+quantities = ["battery"]
+"""
+
+FORD = """
+id = 78
+interval_s = 600
+[[sensor]]
+driver = "a02yyuw_level_air"
+bus = "uart1"
+quantities = ["water_level", "water_level_raw", "water_level_spread", "water_level_count"]
+power = "sensors"
+[[sensor]]
+driver = "sht4x"
+bus = "i2c0"
+quantities = ["air_temperature"]
+[[sensor]]
+driver = "battery"
+bus = "adc"
+quantities = ["battery"]
+"""
+
+
+@pytest.fixture
+def more_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The shipped profiles and two more."""
+    shutil.copytree(profiles_folder(), tmp_path / "profiles")
+    (tmp_path / "profiles" / "well.toml").write_text(WELL, "utf-8")
+    (tmp_path / "profiles" / "ford.toml").write_text(FORD, "utf-8")
+    monkeypatch.setattr("communode.profiles.profiles_folder", lambda: tmp_path / "profiles")
+    readings._profiles.cache_clear()
+    yield
+    readings._profiles.cache_clear()
+
+
 @pytest.fixture
 def field(micropython: str, tmp_path: Path) -> Iterator[Field]:
     with Field(tmp_path) as made:
@@ -177,38 +225,23 @@ def test_a_plan_that_the_board_cannot_keep_is_refused_in_words_and_the_rest_meas
     assert refused == {"water_level": 1, "interval_s": 1, "ph": 1}
 
 
+@pytest.mark.usefixtures("more_profiles")
+def test_a_water_level_is_right_in_frost(field: Field) -> None:
+    node = field.add(quiet("ford"))
+    hold(field, node, water_distance_mm=3200.0, temperature_c=-10.0)
+    field.run(HOUR_US)
+    rows = stored(field, node)
+    assert len(rows["water_level"]) >= 5
+    assert {quality for values in rows.values() for _, quality in values} == {"good"}
+    for level, raw in zip(rows["water_level"], rows["water_level_raw"], strict=True):
+        assert level[0] == pytest.approx(0.8, abs=0.02)
+        assert raw[0] == pytest.approx(4 - 3.2 * (293.15 / 263.15) ** 0.5, abs=0.02)  # 18 cm too low
+
+
 # --- several samples -----------------------------------------------------------------------------------
 
-WELL = """
-id = 77
-interval_s = 600
-[[sensor]]
-driver = "ads1115_mean"
-bus = "i2c0"
-quantities = ["water_level", "water_level_spread", "water_level_count"]
-power = "sensors"
-[sensor.settings]
-full_scale_mm = 20000
-samples = 16
-[[sensor]]
-driver = "battery"
-bus = "adc"
-quantities = ["battery"]
-"""
 
-
-@pytest.fixture
-def well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The shipped profiles and one more."""
-    shutil.copytree(profiles_folder(), tmp_path / "profiles")
-    (tmp_path / "profiles" / "well.toml").write_text(WELL, "utf-8")
-    monkeypatch.setattr("communode.profiles.profiles_folder", lambda: tmp_path / "profiles")
-    readings._profiles.cache_clear()
-    yield
-    readings._profiles.cache_clear()
-
-
-@pytest.mark.usefixtures("well")
+@pytest.mark.usefixtures("more_profiles")
 def test_a_profile_that_asks_for_sixteen_conversions_stores_their_spread_and_number(field: Field) -> None:
     node = field.add(quiet("well"))
     hold(field, node, water_level_m=7.25)

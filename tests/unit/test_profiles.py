@@ -38,7 +38,8 @@ def test_the_shipped_profiles_are_sound_and_report_the_battery() -> None:
 
 def test_every_driver_is_in_a_shipped_profile_or_says_why_not() -> None:
     used = {sensor.driver for name in profile_names() for sensor in load_profile(name).sensors}
-    alternatives = {"hrxl", "analogue_ph", "analogue_ec", "ads1115_mean"}  # to a02yyuw, ezo_ph, ezo_ec, ads1115
+    # To a02yyuw, ezo_ph, ezo_ec, ads1115, a02yyuw_level.
+    alternatives = {"hrxl", "analogue_ph", "analogue_ec", "ads1115_mean", "a02yyuw_level_air"}
     assert set(DRIVERS) - used == alternatives
 
 

@@ -75,7 +75,7 @@ def sleep_ms(duration_ms):
 
 ABSENT, FAULT = 7, 6
 DRIVERS = (
-    "scd4x sps30 sen5x sht4x bme280 pms5003 no2_b4 ds18b20 ads1115 ads1115_mean a02yyuw_level "
+    "scd4x sps30 sen5x sht4x bme280 pms5003 no2_b4 ds18b20 ads1115 ads1115_mean a02yyuw_level a02yyuw_level_air "
     "ezo_ph ezo_orp ezo_ec ezo_do analogue_ph analogue_ec analogue_turbidity "
     "pcf8593 pulse_ulp a02yyuw a02yyuw_air hrxl vl53l1x ics43434 lis3dh battery"
 )

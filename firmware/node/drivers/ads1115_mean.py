@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# ADS1115: the 4-20 mA level probe of ads1115.py, oversampled: the mean of many conversions, their spread and number.
+# ADS1115: the 4-20 mA level probe of ads1115.py, oversampled: the mean of many conversions, their spread and
+# number.
 #
-# For probes whose noise is several steps wide - long cables beside mains, scales of ten metres and more - or whose
-# spread is worth knowing. Setting `samples`: 9 ms each; 16 make the noise a quarter. One conversion that shows a
-# faulty loop is enough for FAULT: a mean of sound and faulty ones would look like a level.
+# For probes whose noise is several steps wide - long cables beside mains, scales of ten metres and more - or
+# whose spread is worth knowing. Setting `samples`: 9 ms each; 16 make the noise a quarter. One conversion that
+# shows a faulty loop is enough for FAULT: a mean of sound and faulty ones would look like a level.
 
 from micropython import const
 

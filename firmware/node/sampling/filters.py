@@ -44,8 +44,8 @@ def summarise(samples: "list[int]", floor: int = 1) -> "tuple[int, int, int]":
 def average(samples: "list[int]", floor: int = 1) -> "tuple[int, int, int]":
     """(mean, spread, n) of what is left without the outliers; n is never 0.
 
-    The mean of 4**bits samples resolves `bits` bits more than one, where the noise is at least a step wide (Atmel
-    AVR121): samples come in units that are finer than the converter's step.
+    The mean of 4**bits samples resolves `bits` bits more than one, where the noise is at least a step wide
+    (Atmel AVR121): samples come in units that are finer than the converter's step.
     """
     kept = without_outliers(samples, floor)
     mean = (2 * sum(kept) + len(kept)) // (2 * len(kept))

@@ -32,8 +32,9 @@ def take_sample(
     """{quantity code: (value, quality)} of `sensors`, which follow the contract of drivers/reading.py.
 
     Sensors run at the same time: they are read in the order in which they become ready, those that use the
-    others' readings after these. What a sensor's attribute `leaves` names is another one's to say. `calibrations`
-    (calibration.py) are applied at the end; `day` is today, since 2000-01-01, where the node knows it.
+    others' readings after these. What a sensor's attribute `leaves` names is another one's to say.
+    `calibrations` (calibration.py) are applied at the end; `day` is today, since 2000-01-01, where the node
+    knows it.
     """
     begun = ticks_ms()
     queue: list[tuple[int, int, int, Sensor]] = []

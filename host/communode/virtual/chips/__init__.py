@@ -16,6 +16,7 @@ _CLASSES = {
     "a02yyuw": "A02yyuw",
     "a02yyuw_air": "A02yyuwAir",
     "a02yyuw_level": "A02yyuwLevel",
+    "a02yyuw_level_air": "A02yyuwLevelAir",
     "ads1115": "Ads1115",
     "ads1115_mean": "Ads1115",
     "analogue_ec": "AnalogueEc",

@@ -25,16 +25,20 @@ def tolerance(name: str, value: float) -> float:
     return at_its_temperature(name, value) + (thermometer if name == "bin_distance_mm" else thermometer / 13)
 
 
+def in_air(chip: A02yyuw, frame: bytes, time_us: int) -> bytes:
+    """What a sensor whose speed of sound is that of setting ``assumed_degc`` (20) makes of a right ``frame``."""
+    distance = frame[1] << 8 | frame[2]
+    if not distance or chip.faults & {"wrong_crc", "stuck"}:
+        return frame
+    air = 273.15 + chip.env.world.value("temperature_c", time_us)
+    taken = 273.15 + float(chip.settings.get("assumed_degc", 20))
+    shown = round(distance * math.sqrt(taken / air))
+    data = bytes([0xFF, shown >> 8, shown & 0xFF])
+    return data + bytes([sum(data) & 0xFF])
+
+
 class A02yyuwAir(A02yyuw):
     """The sensor with a fixed speed of sound; setting assumed_degc is the temperature that it stands for."""
 
     def _frame(self, time_us: int, rng: random.Random) -> bytes:
-        frame = super()._frame(time_us, rng)
-        distance = frame[1] << 8 | frame[2]
-        if not distance or self.faults & {"wrong_crc", "stuck"}:
-            return frame
-        air = 273.15 + self.env.world.value("temperature_c", time_us)
-        taken = 273.15 + float(self.settings.get("assumed_degc", 20))
-        shown = round(distance * math.sqrt(taken / air))
-        data = bytes([0xFF, shown >> 8, shown & 0xFF])
-        return data + bytes([sum(data) & 0xFF])
+        return in_air(self, super()._frame(time_us, rng), time_us)
