@@ -123,13 +123,13 @@ class Profile:
             "sensors": tuple(self._sensor(sensor) for sensor in self.sensors),
             "alarms": tuple(alarm.as_tuple() for alarm in self.alarms),
             "calibrations": tuple(data for sensor in self.sensors for data in sensor.calibrations),
-            **self.options,
+            **{name: value for name, value in self.options.items() if name != "leaning_deg"},
         }
         repetitions = tuple(self._repetition(sensor) for sensor in self.sensors if sensor.stale_after)
         if repetitions:
-            literal["stale_after"] = repetitions
+            literal["repetition"] = repetitions
         if self.leaning_deg:
-            literal["leaning_deg"] = self.leaning_deg
+            literal["leaning"] = self.leaning_deg * 10
         return literal
 
     def _others(self, sensor: Sensor) -> set[str]:

@@ -172,7 +172,7 @@ def test_each_fault_ends_as_its_quality_and_goes_away_with_it(still: Bench, name
 def repetition(name: str) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
     """The rule for a profile with this sensor alone."""
     sensor = Sensor(name, "i2c0", DRIVERS[name].quantities, stale_after=DRIVERS[name].stale_after)
-    found = Profile("alone", 1, 600, (sensor,)).as_dict()["stale_after"][0]
+    found = Profile("alone", 1, 600, (sensor,)).as_dict()["repetition"][0]
     assert found[0] == DRIVERS[name].stale_after
     return tuple(found)  # type: ignore[return-value]
 

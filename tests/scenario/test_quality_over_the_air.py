@@ -144,7 +144,7 @@ def test_a_sensor_that_repeats_itself_is_stale_over_deep_sleep_and_sound_again_a
 
 def test_what_is_repeated_counts_on_over_a_reset_and_begins_anew_after_a_power_loss(field: Field) -> None:
     node = field.add(
-        quiet("bin", ("stale_after", ((6, (DISTANCE,), (DISTANCE, FILL_LEVEL)),))),
+        quiet("bin", ("repetition", ((6, (DISTANCE,), (DISTANCE, FILL_LEVEL)),))),
         faults={"a02yyuw": "stuck"},
     )
     field.run(35 * MINUTE_US)

@@ -87,6 +87,9 @@ def test_an_unknown_profile_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch
         ("full_mm = 200", "full_mm = 1500", "value_wrong", "sensor[0].settings.full_mm"),
         ("full_mm = 200", "depth_mm = 1500", "key_unknown", "sensor[0].settings.depth_mm"),
         ('power = "sensors"', "power = 3", "value_wrong", "sensor[0].power"),
+        ('power = "sensors"', "stale_after = 1", "value_wrong", "sensor[0].stale_after"),
+        ('power = "sensors"', "stale_after = 256", "value_wrong", "sensor[0].stale_after"),
+        ("interval_s = 600", "interval_s = 600\nleaning_deg = 40", "value_wrong", "leaning_deg"),  # no tilt
         ('driver = "battery"\nbus = "adc"\nquantities = ["battery"]',
          'driver = "lis3dh"\nbus = "i2c0"\nquantities = ["tilt"]', "battery_missing", "battery"),
         ('driver = "battery"\nbus = "adc"\nquantities = ["battery"]',
@@ -209,3 +212,23 @@ def test_sensors_that_compute_with_others_make_the_interval_longer(tmp_path: Pat
     (tmp_path / "wq.toml").write_text(text.replace("interval_s = 900", "interval_s = 11"), "utf-8")
     with pytest.raises(CommunodeError, match="14 s"):  # 2.5 s, and 11 s for a probe after it
         load_profile("wq", tmp_path)
+
+
+def test_the_node_is_told_of_rules_that_its_profile_needs_and_of_no_other(tmp_path: Path) -> None:
+    (tmp_path / "soil.toml").write_text(GOOD.replace("power =", "stale_after = 0\npower ="), "utf-8")
+    plain = load_profile("soil", tmp_path)
+    assert plain.rules == ()
+    assert not {"repetition", "leaning", "leaning_deg", "leaves"} & plain.as_dict().keys()
+    tilt = '[[sensor]]\ndriver = "lis3dh"\nbus = "i2c0"\nquantities = ["tilt"]\n'
+    (tmp_path / "soil.toml").write_text("leaning_deg = 45" + GOOD + tilt, "utf-8")
+    whole = load_profile("soil", tmp_path)
+    assert whole.rules == ("leaning", "repetition")
+    assert whole.as_dict()["leaning"] == 450
+    assert whole.as_dict()["repetition"] == ((144, (11,), (11, 12)),)
+    assert "leaning_deg" not in whole.as_dict()
+
+
+def test_what_two_sensors_measure_is_left_to_the_one_that_the_profile_names() -> None:
+    by_driver = {sensor["driver"]: sensor for sensor in load_profile("air_outdoor").as_dict()["sensors"]}
+    assert by_driver["bme280"]["leaves"] == (1, 2)
+    assert "leaves" not in by_driver["sht4x"]

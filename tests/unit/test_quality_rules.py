@@ -147,7 +147,7 @@ def test_shipped_profiles_compare_what_a_sensor_says_itself_and_mark_what_they_r
     marked = {}
     for name in profile_names():
         profile = load_profile(name)
-        for _, compared, codes in profile.as_dict().get("stale_after", ()):
+        for _, compared, codes in profile.as_dict().get("repetition", ()):
             assert compared
             assert not {FILL_LEVEL, DISTANCE | RAW, DISTANCE_COUNT} & set(compared)
             marked[name] = codes

@@ -180,20 +180,20 @@ class Cycle:
         calibrations = self.reporter.calibrations()
         readings = take_sample(self.sensors, clock.now_ms, _difference, self.sleep_ms, calibrations, day)
         node.power(False)
-        if "leaning_deg" in node.profile:
+        if "leaning" in node.profile:
             from ..sampling.leaning import suppress
 
-            suppress(readings, node.profile["leaning_deg"] * 10)
+            suppress(readings, node.profile["leaning"])
         return readings
 
     def mark_stale(self, readings: dict) -> None:
         """Call stale what sensors repeat that cannot; how often they did outlives sleep and resets."""
-        if "stale_after" in self.node.profile:
+        if "repetition" in self.node.profile:
             from ..sampling.repetition import mark_stale
 
             sections = self.node.retained.sections
             kept = sections.get(RTC_REPETITIONS)
-            sections[RTC_REPETITIONS] = mark_stale(readings, self.node.profile["stale_after"], kept)
+            sections[RTC_REPETITIONS] = mark_stale(readings, self.node.profile["repetition"], kept)
 
     def sleep_ms(self, duration_ms: int) -> None:
         """Wait for a sensor."""
@@ -283,7 +283,11 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
         ):  # not needed before the next reset
             sys.modules.pop(__name__.rsplit(".", 2)[0] + name, None)
     if not node.is_wake:
-        _tell_refusals(cycle)
+        from .refusal import judge
+
+        judge(cycle)
+        del judge
+        sys.modules.pop(__name__.rsplit(".", 1)[0] + ".refusal", None)  # not needed before the next start
     brake = BootBrake(cycle.state.load(STATE_BRAKE))
     if not node.is_wake:
         wait_ms = brake.wait_ms()
@@ -307,18 +311,6 @@ def _live(node) -> None:  # type: ignore[no-untyped-def]
             cycle.stays = True
         else:
             _stay(node, watchdog, wait_ms)
-
-
-def _tell_refusals(cycle) -> None:  # type: ignore[no-untyped-def]
-    # What cannot be kept of the plan is said once a start; the rest of it goes on.
-    from .refusal import refusals
-
-    node = cycle.node
-    interval_s = cycle.reporter.setting("interval_s")
-    for quantity, reason in refusals(node.profile, node.board["buses"], interval_s):
-        print("refused:", reason)
-        cycle.reporter.note(codes.PLAN_REFUSED, quantity)
-    sys.modules.pop(__name__.rsplit(".", 2)[0] + ".app.refusal", None)  # not before the next start
 
 
 def _stay(node, watchdog: Watchdog, wait_ms: int) -> None:  # type: ignore[no-untyped-def]

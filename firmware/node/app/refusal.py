@@ -4,6 +4,16 @@
 # The host refuses the same when it builds (communode.profiles, communode.build); this is for what comes later:
 # another board under the image, a description written by hand.
 
+from ..schema.events import PLAN_REFUSED
+
+
+def judge(cycle) -> None:  # type: ignore[no-untyped-def]
+    """Say what of its plan this node cannot keep; the rest goes on."""
+    node, reporter = cycle.node, cycle.reporter
+    for quantity, reason in refusals(node.profile, node.board["buses"], reporter.setting("interval_s")):
+        print("refused:", reason)
+        reporter.note(PLAN_REFUSED, quantity)
+
 
 def refusals(profile: dict, buses: dict, interval_s: int) -> list:
     """(quantity, why in a few words) of each part that is refused; quantity 0 is the plan's interval.
