@@ -26,13 +26,15 @@ from communode.flash import Flasher, Job, Seen
 from communode.link.raw_repl import BoardError, RawRepl
 from communode.link.serial_port import open_port
 from communode.lns.bench import parse_address
+from communode.node.lorawan.session import _NUMBERS as RECORD_FORMAT
 
 _NETWORK_S = 3.0
 _BOOT_S = 1.0
 _BENCH_REGION = "eu868"
 
-# One JSON object, without what cannot be found out. Field 7 of the MAC's record is the next join's number.
-ASK = """
+# One JSON object, without what cannot be found out. Field 7 of the MAC's record is the next join's number; an
+# image has no name for the record's format (folding.py).
+ASK = f"NUMBERS = {RECORD_FORMAT!r}" + """
 import json, os, sys, time
 found = {"micropython": os.uname().release, "time_s": time.time()}
 try:
@@ -48,10 +50,9 @@ try:
     found["profile"] = hardware.PROFILE["name"]
     from struct import unpack_from
     from node.hal.flash import PartitionRegion
-    from node.lorawan.session import _NUMBERS
     from node.storage.state import StateLog
     record = StateLog(PartitionRegion("state"), -1).load(1)
-    found["dev_nonce"] = unpack_from(_NUMBERS, record)[7] if record else 0
+    found["dev_nonce"] = unpack_from(NUMBERS, record)[7] if record else 0
 except (ImportError, OSError, ValueError, AttributeError) as error:
     found["missing"] = str(error)
 print(json.dumps(found))
