@@ -34,7 +34,9 @@ _BENCH_REGION = "eu868"
 
 # One JSON object, without what cannot be found out. Field 7 of the MAC's record is the next join's number; an
 # image has no name for the record's format (folding.py).
-ASK = f"NUMBERS = {RECORD_FORMAT!r}" + """
+ASK = (
+    f"NUMBERS = {RECORD_FORMAT!r}"
+    + """
 import json, os, sys, time
 found = {"micropython": os.uname().release, "time_s": time.time()}
 try:
@@ -57,6 +59,7 @@ except (ImportError, OSError, ValueError, AttributeError) as error:
     found["missing"] = str(error)
 print(json.dumps(found))
 """
+)
 
 
 def examine_board(port: str, store: Path | None = None) -> list[Finding]:
