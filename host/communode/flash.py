@@ -69,7 +69,7 @@ class Job:
     body: str | None
     flash_size: int
     baud: int = BAUDS[0]
-    attempts: int = 7
+    attempts: int = 4  # resets into the loader, each a second or so
     guard: dict[str, int] | None = None  # a region that must not hold an identity
     look: dict[str, int] | None = None  # a region that may hold one, which is told
     blank: dict[str, int] | None = None  # a region of which is told whether it is erased
@@ -306,8 +306,9 @@ class _Watch:
         return outcome
 
     def _try_bauds(self, workers: _Workers) -> None:
-        """Do the job; a link that fails once the chip has answered is tried again more slowly."""
+        """Do the job; a link that fails is tried again more slowly, one without any answer only once."""
         bauds = [self._job.baud, *(baud for baud in BAUDS if baud < self._job.baud)]
+        unanswered = 0
         for baud in bauds:
             self._shown["mac"] = None
             self._baud = baud
@@ -315,8 +316,8 @@ class _Watch:
                 self._attempt(workers, replace(self._job, baud=baud))
                 return
             except CommunodeError as failure:
-                answered = self._shown["mac"] is not None
-                if failure.code != "flash.link" or not answered or baud == bauds[-1]:
+                unanswered += self._shown["mac"] is None
+                if failure.code != "flash.link" or unanswered > 1 or baud == bauds[-1]:
                     raise
                 self._tell(stage="retry", pct=0)
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import stat
 import subprocess
@@ -59,14 +61,14 @@ class Bench:
         specification.write_text(json.dumps({**where, "boards": boards}))
         command = [sys.executable, str(HERE / "plugged_boards.py"), str(specification)]
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             try:
                 yield
             finally:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 for port in self.ports:
                     port.unlink(missing_ok=True)  # the system gives the next boards the same devices

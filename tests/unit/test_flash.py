@@ -117,6 +117,26 @@ def test_a_board_that_dies_half_way_is_never_good(image: Build, tmp_path: Path) 
         assert refusal(outcome) == "flash.link"
 
 
+@pytest.mark.parametrize(("deaf_for", "verdict"), [(1, "good"), (2, "failed")])
+def test_a_board_that_does_not_answer_is_asked_once_more(
+    image: Build, tmp_path: Path, deaf_for: int, verdict: str
+) -> None:
+    opened = 0
+
+    def open_deaf() -> None:
+        nonlocal opened
+        opened += 1
+        board.end.on_bytes = board.loader.feed if opened > deaf_for else lambda data: None
+        board.loader.reset()
+
+    with LoaderBoard(tmp_path) as board:
+        board.end.on_open = open_deaf
+        events: list[dict[str, Any]] = []
+        assert flash(replace(job_for(image, board.port), attempts=1), events).verdict == verdict
+        assert sum(event["stage"] == "retry" for event in events) == 1
+        assert opened == 2
+
+
 def test_what_is_there_already_is_not_written_again(image: Build, tmp_path: Path) -> None:
     with LoaderBoard(tmp_path) as board:
         first = flash(job_for(image, board.port))
