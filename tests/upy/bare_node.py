@@ -127,9 +127,7 @@ def answers_for(session, *contents):
             made.append(None)
             continue
         f_opts, f_port, payload = content
-        made.append(
-            frame.build_data(security, UNCONFIRMED_DOWN, ACK, fcnt, f_opts, f_port, payload)
-        )
+        made.append(frame.build_data(security, UNCONFIRMED_DOWN, ACK, fcnt, f_opts, f_port, payload))
         fcnt += 1
     return tuple(made)
 

@@ -265,29 +265,31 @@ def _hold_window(node) -> str:  # type: ignore[no-untyped-def]
     return ""
 
 
+def _serve_console(cycle: Cycle, feed) -> None:  # type: ignore[no-untyped-def]
+    # A function of its own, as is the next: nothing of what is forgotten after it stays in use.
+    from .session import serve
+
+    cycle.reporter.note(codes.CONSOLE)
+    serve(cycle, cycle.node.terminal.read, print, feed)
+
+
+def _judge(cycle: Cycle) -> None:
+    from .refusal import judge
+
+    judge(cycle)
+
+
 def _live(node) -> None:  # type: ignore[no-untyped-def]
     typed = "" if node.is_wake else _hold_window(node)
     feed = node.start_watchdog(WATCHDOG_MS)  # after the window: nothing can stop it again
     watchdog = Watchdog(feed, DUTIES)
     cycle = Cycle(node, watchdog)
     if typed:
-        from .session import serve
-
-        cycle.reporter.note(codes.CONSOLE)
-        serve(cycle, node.terminal.read, print, feed)
-        del serve
-        for name in (
-            ".app.session",
-            ".app.console",
-            ".schema.event_names",
-        ):  # not needed before the next reset
-            sys.modules.pop(__name__.rsplit(".", 2)[0] + name, None)
+        _serve_console(cycle, feed)
+        node.forget("app.session", "app.console", "schema.event_names")  # not needed before the next reset
     if not node.is_wake:
-        from .refusal import judge
-
-        judge(cycle)
-        del judge
-        sys.modules.pop(__name__.rsplit(".", 1)[0] + ".refusal", None)  # not needed before the next start
+        _judge(cycle)
+        node.forget("app.refusal")  # nor this
     brake = BootBrake(cycle.state.load(STATE_BRAKE))
     if not node.is_wake:
         wait_ms = brake.wait_ms()

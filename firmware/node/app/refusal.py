@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What of its plan a node cannot keep. Pure. Imported once a start, and dropped again.
+# What of its plan a node cannot keep. Pure. Imported once a start, and forgotten again.
 #
 # The host refuses the same when it builds (communode.profiles, communode.build); this is for what comes later:
 # another board under the image, a description written by hand.

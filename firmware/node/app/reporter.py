@@ -5,8 +5,6 @@
 # machine (alarms.py), configuration (config.py, imported only when there is one or a command comes), bytes
 # (codec/), transmissions (lorawan/runner.py).
 
-import sys
-
 from micropython import const
 
 from ..codec import alarm as alarm_codec
@@ -31,6 +29,13 @@ STATE_CONFIG = const(3)
 
 COMMAND_PORT = const(4)
 _WATCHDOG_RESET = const(3)
+
+
+def _perform(config, cycle) -> None:  # type: ignore[no-untyped-def]
+    # A function of its own, so that nothing of what is forgotten after it stays in use.
+    from .actions import perform
+
+    perform(config, cycle)
 
 
 class Reporter:
@@ -237,11 +242,8 @@ class Reporter:
     def act(self, cycle) -> None:  # type: ignore[no-untyped-def]
         """Do what an accepted command asks for."""
         if self.config is not None and self.config.actions:
-            from .actions import perform
-
-            perform(self.config, cycle)
-            del perform
-            sys.modules.pop(__name__.rsplit(".", 1)[0] + ".actions", None)  # rarely needed: its RAM is free
+            _perform(self.config, cycle)
+            self.node.forget("app.actions")  # rarely needed
             self._answers_anew = True
             self.tell_new_answer(cycle.make_sender())
 

@@ -135,7 +135,9 @@ class Sender:
         mac = self.runner.mac
         rates, rate = mac.region.data_rates, mac.session.data_rate
         spare = snr_quarter_db + 10 * rates[rate][0] - 40 - _SPARE_QUARTER_DB
-        while spare >= 10 and rate + 1 < len(rates) and rates[rate + 1] == (rates[rate][0] - 1, rates[rate][1]):
+        while (
+            spare >= 10 and rate + 1 < len(rates) and rates[rate + 1] == (rates[rate][0] - 1, rates[rate][1])
+        ):
             rate += 1
             spare -= 10
         mac.set_adr(mac.session.adr, rate)

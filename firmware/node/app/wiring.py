@@ -70,6 +70,7 @@ class Node:
         self._battery = None
         self.battery_mv: int | None = None
         self.free_heap = memory.free_heap
+        self.forget = memory.forget
         self.micropython = memory.micropython_minor()
         self._gates = {}
 

@@ -16,7 +16,9 @@ REFERENCE_MDEGC = const(25_000)
 
 
 class AnalogueProbe:
-    # Subclasses say what a voltage means: `_value(microvolts, temperature) -> (value, quality)`.
+    if TYPE_CHECKING:  # what subclasses say
+
+        def _value(self, microvolts: int, temperature: int) -> "tuple[int | None, int]": ...
 
     def __init__(self, i2c: "I2c", sleep_ms: "SleepMs", address: int, channel: int, warm_up_ms: int) -> None:
         self._input = Ads1115Input(i2c, sleep_ms, address, channel, RANGE_4V)
@@ -53,9 +55,6 @@ class AnalogueProbe:
                 quality = OUT_OF_CALIBRATION  # computed for 25 degC, whatever it is
             return ((self._code, value, quality),)
         return without_value((self._code,), FAULT)
-
-    def _value(self, microvolts: int, temperature: int) -> "tuple[int | None, int]":
-        raise NotImplementedError
 
     def stop(self) -> None:
         # Its power gate switches it off.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         def sleep_ms(self, duration_ms: int) -> None: ...
         def sleep_us(self, duration_us: int) -> None: ...
 
+
 _HEAD = const(8)  # sequence u32, crc32 u32 of sequence and record
 
 

@@ -14,7 +14,7 @@ from .sx126x_chip import IDLE, RECEIVING, SENDING, Sx126xChip
 TYPE_CHECKING = const(0)
 
 if TYPE_CHECKING:
-    from .modem import Clock, LoraParameters, Pin, Spi
+    from .modem import LoraParameters
 
 # IRQ flags, DS table 13-29.
 _TX_DONE = const(0x0001)
@@ -40,22 +40,11 @@ _RX_MARGIN_US = const(10000)
 class Sx126x(Sx126xChip):
     """Driver of one chip; `Sx126xChip` says what it is given."""
 
-    def __init__(
-        self,
-        spi: "Spi",
-        nss: "Pin",
-        reset: "Pin",
-        busy: "Pin",
-        dio1: "Pin | None",
-        clock: "Clock",
-        **settings: int,
-    ) -> None:
-        super().__init__(spi, nss, reset, busy, dio1, clock, **settings)
-        self._go = b""
-        self._span_us = 0  # time on air of what is prepared to be sent
-        self._header_us = self._longest_us = 0  # from SetRx: latest header, latest end
-        self._implicit = self._timer_used = self._header_seen = False
-        self._seen = self._end = 0  # ticks
+    _go = b""
+    _span_us = 0  # time on air of what is prepared to be sent
+    _header_us = _longest_us = 0  # from SetRx: latest header, latest end
+    _implicit = _timer_used = _header_seen = False
+    _seen = _end = 0  # ticks
 
     # Parameters
 
