@@ -6,6 +6,7 @@ A probe is cold for half a second after its supply came: its output is 0 V then.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from communode.virtual.chips.ads1115 import Ads1115
@@ -39,6 +40,6 @@ class AnalogueProbe(Ads1115):
             return 5.0
         return max(0.0, min(3.3, self.output(time_us)))
 
+    @abstractmethod
     def output(self, time_us: int) -> float:
         """The voltage for what there is to be measured."""
-        raise NotImplementedError

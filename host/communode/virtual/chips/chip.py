@@ -9,6 +9,7 @@ environment, and state is brought up to date when somebody looks.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -62,71 +63,71 @@ class Chip:
         raise Violation(f"{type(self).__name__} has no output pin {name}")
 
 
-class I2cChip(Chip):
+class I2cChip(Chip, ABC):
     """A target on an I2C bus. Each call is one START..STOP (or repeated START) part of a transfer."""
 
     addresses: tuple[int, ...] = ()
 
+    @abstractmethod
     def i2c_write(self, address: int, data: bytes) -> int:
         """Take ``data``; return how many bytes were acknowledged. Raise `Nack` if the address is not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def i2c_read(self, address: int, count: int) -> bytes:
         """Give ``count`` bytes. Raise `Nack` if the address is not acknowledged."""
-        raise NotImplementedError
 
 
-class SpiChip(Chip):
+class SpiChip(Chip, ABC):
     """A device on an SPI bus: select, any number of transfers, deselect."""
 
+    @abstractmethod
     def select(self) -> None:
         """NSS goes low."""
-        raise NotImplementedError
 
+    @abstractmethod
     def transfer(self, mosi: bytes) -> bytes:
         """Clock bytes out and in, full duplex, same length."""
-        raise NotImplementedError
 
+    @abstractmethod
     def deselect(self) -> None:
         """NSS goes high: the command takes effect."""
-        raise NotImplementedError
 
 
-class UartChip(Chip):
+class UartChip(Chip, ABC):
     """A device on a UART. Bytes carry the time at which their stop bit ended."""
 
     baud_rate: int = 9600
 
+    @abstractmethod
     def uart_write(self, data: bytes) -> None:
         """The board sends ``data``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def uart_read(self, since_us: int, until_us: int) -> bytes:
         """All bytes that the chip finished sending in ``(since_us, until_us]``."""
-        raise NotImplementedError
 
 
-class I2sChip(Chip):
+class I2sChip(Chip, ABC):
     """A microphone on an I2S bus, the left channel."""
 
+    @abstractmethod
     def i2s_read(self, count: int, rate_hz: int, until_us: int) -> bytes:
         """``count`` words of 32 bits (little endian), the last of which ended at ``until_us``."""
-        raise NotImplementedError
 
 
-class OneWireChip(Chip):
+class OneWireChip(Chip, ABC):
     """A device on a 1-Wire bus, addressed bit by bit."""
 
     rom: bytes  # 8 bytes: family code, serial, CRC
 
+    @abstractmethod
     def reset(self) -> bool:
         """A reset pulse; return presence."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write_bit(self, bit: int) -> None:
         """The controller writes one slot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_bit(self) -> int:
         """The controller reads one slot (1 = released)."""
-        raise NotImplementedError

@@ -8,6 +8,7 @@ modelled: calibration commands, UART mode, the LED.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from communode.virtual.chips.chip import Environment, I2cChip, Nack, Violation
@@ -100,6 +101,6 @@ class Ezo(SensorChip, I2cChip):
             value = high
         return f"{min(max(value, low), high):.{self.decimals}f}"
 
+    @abstractmethod
     def shown(self, celsius: float, time_us: int) -> float:
         """What it computes in water of ``celsius`` with the temperature it was told."""
-        raise NotImplementedError

@@ -8,6 +8,7 @@ Sources: SX1261/2 Rev 2.1, 8.1; SX1276/77/78/79 Rev 7, 7.2.2 (the length of a re
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from communode.virtual.chips.chip import Environment, SpiChip, Violation
@@ -43,17 +44,17 @@ class LoraRadio(SpiChip):
 
     # What subclasses supply
 
+    @abstractmethod
     def settle(self) -> None:
         """Bring state up to date with the environment's time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mode_current_ua(self) -> float:
         """Supply current in the present mode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restart(self, now: int, supplied: bool) -> None:
         """Out of reset or (``supplied``) at power-on, all forgotten."""
-        raise NotImplementedError
 
     def _forget(self) -> None:
         """What neither reset nor a lost supply leaves. Subclasses add what is theirs."""

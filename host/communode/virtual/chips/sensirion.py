@@ -7,6 +7,7 @@ transfer of its own after the command's execution time. SCD4x datasheet 1.3 sect
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -112,6 +113,6 @@ class WordChip(SensorChip, I2cChip):
         """A command in a mode that does not have it."""
         raise Violation(f"{type(self).__name__}: {command.name} while {self.mode}")
 
+    @abstractmethod
     def execute(self, name: str, words: list[int]) -> list[int] | None:
         """Do a command; return the words of its answer, if it has one."""
-        raise NotImplementedError

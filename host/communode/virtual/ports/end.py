@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from communode.virtual.ports.pacing import PacedLine, Pacing
@@ -17,7 +18,7 @@ _BACKLOG = 1 << 20  # bytes kept for a reader that is slow; beyond that the newe
 _PORTION = 1 << 16
 
 
-class SerialEnd:
+class SerialEnd(ABC):
     """The board's end of a serial port.
 
     Set the callbacks ``on_bytes(data)``, ``on_lines(dtr, rts)``, ``on_open()`` and ``on_close()``.
@@ -71,9 +72,9 @@ class SerialEnd:
             self._to_host.push(data, self._rate(), self._clock())
             self._move_paced()
 
+    @abstractmethod
     def service(self) -> None:
         """Do all there is to do now; calls the callbacks."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Take the port away."""
@@ -81,13 +82,13 @@ class SerialEnd:
 
     # For the kinds of ports
 
+    @abstractmethod
     def _put(self, data: bytes) -> int:
         """Hand bytes to the operating system; return how many it took."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wait_writable(self, wanted: bool) -> None:
         """Ask to be serviced when the operating system takes more."""
-        raise NotImplementedError
 
     def _received(self, data: bytes) -> None:
         if self._pacing is None:
