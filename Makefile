@@ -53,6 +53,7 @@ test: $(READY)
 
 check: $(READY) $(STUBS)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
 	$(BIN)/python tools/device_types.py build/stubs
 	$(BIN)/python tools/check_budgets.py

@@ -2,9 +2,10 @@
 """Short names for the arguments of the node's functions.
 
 MicroPython keeps the name of every argument, for calls that name it; local variables have none. Each different
-name costs an ESP32-C3 some 20 bytes, and the table of names grows by doubling. In one build the arguments that
-no call names are renamed to one letter and a number, the same for all functions. Drivers and radios keep theirs:
-they are called with the settings of a profile and a board by name. Only the build sees this.
+name costs its letters and some eight bytes (MicroPython's py/qstr.c), and the table of names grows by doubling. In
+one build the arguments that no call names are renamed to one letter and a number, the same for all functions.
+Drivers and radios keep theirs: they are called with the settings of a profile and a board by name. Only the build
+sees this.
 """
 
 from __future__ import annotations

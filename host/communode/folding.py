@@ -2,8 +2,8 @@
 """Constants of the node's modules, put where they are used.
 
 MicroPython's compiler replaces ``NAME = const(7)`` within one module only. Across modules every constant costs
-RAM on the node: its name, an entry in the dictionary of each module that has it, and the code that imports it;
-on an ESP32-C3 all of that is 19 KB of 177 KB. Here every declared constant is replaced by its value in all
+RAM on the node: its name, an entry in the dictionary of each module that has it, and the code that imports it.
+Here every declared constant is replaced by its value in all
 modules of one build, and declaration and imports go; so do numbers and texts with a name like ``_FORMAT``, which
 are their module's own. Everything else stays as it is, and so do modules with machine code, whose bytes are
 proven as they stand.

@@ -362,9 +362,7 @@ def test_frame_counters_rise_and_are_never_used_twice(day: Day) -> None:
 # The seed
 
 
-def test_the_same_seed_gives_the_same_capture_and_another_seed_another(
-    morning: Day, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_capture_and_another_seed_another(morning: Day, tmp_path: Path) -> None:
     again = live(tmp_path / "again", 2)
     assert again.capture == morning.capture
     assert again.keys == morning.keys

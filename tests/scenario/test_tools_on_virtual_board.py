@@ -114,9 +114,7 @@ def test_esptool_resets_a_board_behind_rfc2217_by_its_lines(flash_copy: FlashCop
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_esptool_verifies_what_communode_flashed(
-    name: str, flash_copy: FlashCopy, built: FirstBuild
-) -> None:
+def test_esptool_verifies_what_communode_flashed(name: str, flash_copy: FlashCopy, built: FirstBuild) -> None:
     folder = built(name, "air")
     manifest = json.loads((folder / "manifest.json").read_text())
     regions = [(hex(region["offset"]), str(folder / region["file"])) for region in manifest["regions"]]

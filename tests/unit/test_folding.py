@@ -103,11 +103,11 @@ class Holder:
 
 def test_functions_with_other_argument_names_do_the_same() -> None:
     shortened = shorten_arguments({"shapes.py": SHAPES})["shapes.py"]
-    for before, after in [(run(SHAPES), run(shortened))]:
-        assert after["call"]() == before["call"]() == (13, -1, 24)
-        assert after["nested"](2, 3) == before["nested"](2, 3)
-        assert after["caught"]("x") == before["caught"]("x") == "x"
-        assert after["Holder"](4).value == before["Holder"](4).value == 8
+    before, after = run(SHAPES), run(shortened)
+    assert after["call"]() == before["call"]() == (13, -1, 24)
+    assert after["nested"](2, 3) == before["nested"](2, 3)
+    assert after["caught"]("x") == before["caught"]("x") == "x"
+    assert after["Holder"](4).value == before["Holder"](4).value == 8
     text = shortened.decode()
     assert "def plain(first, second=3)" in text  # a call names them
     assert "def __init__(self, a0" in text

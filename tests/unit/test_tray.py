@@ -334,6 +334,8 @@ def on_terminal(arguments: list[str]) -> str:
     leader, follower = os.openpty()
     termios.tcsetwinsize(follower, (40, 200))
     environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1", "COMMUNODE_LANG": "en"}
+    for size in ("COLUMNS", "LINES"):  # the terminal's own counts; readline sets these when it is imported
+        environment.pop(size, None)
     command = [sys.executable, "-m", "communode", *arguments]
     with subprocess.Popen(
         command, stdin=follower, stdout=follower, stderr=follower, env=environment

@@ -27,6 +27,7 @@ from communode.report import Report
 if TYPE_CHECKING:
     from communode.fleet.place import Place
     from communode.network.registration import NetworkServer
+    from communode.provisioning.batch import Batch
 
 
 @click.command()
@@ -85,34 +86,21 @@ def tray(
     Example: communode tray --board virtual --port /dev/ttyUSB0 --batch-dir b --gateways 192.168.1.10:1700
     """
     from communode.batch_folder import BatchFolder
-    from communode.boards import load_board
     from communode.cli._batch import tell_unseen
     from communode.cli._image import image_for
     from communode.cli._table import watch as show
     from communode.flash import check_ports
-    from communode.identity import parse_eui
-    from communode.labels import check_installed
     from communode.messages import text
-    from communode.provisioning.batch import Batch
     from communode.provisioning.run import BatchRun, Choices
     from communode.tray import Tray
 
     check_bench(ports, watch, ports_in, count)
     check_ports(ports)
-    eui = parse_eui(join_eui)
-    if not no_labels:
-        check_installed()
     made = image_for(board, profile, body, image, micropython)
+    labels = None if no_labels else batch_dir / "labels"
+    batch = _make_batch(batch_dir, board, made.manifest["profile"], join_eui, labels, join_within)
     report = Report(as_json)
     records = BatchFolder(batch_dir)
-    batch = Batch(
-        name=batch_dir.resolve().name,
-        board=load_board(board),
-        profile=made.manifest["profile"],
-        join_eui=eui,
-        labels=None if no_labels else batch_dir / "labels",
-        join_timeout_s=join_within,
-    )
     with ExitStack() as stack:
         vault = stack.enter_context(place.vault(create=True))
         register = stack.enter_context(place.register())
@@ -125,6 +113,27 @@ def tray(
     if batch.labels and (sheet := batch.labels / f"{batch.name}.pdf").exists():
         report.note(text("tray.labels", file=sheet))
     return status
+
+
+def _make_batch(
+    folder: Path, board: str, profile: str, join_eui: str, labels: Path | None, join_within: int
+) -> Batch:
+    """What a batch file would say; ``labels`` is where they go."""
+    from communode.boards import load_board
+    from communode.identity import parse_eui
+    from communode.labels import check_installed
+    from communode.provisioning.batch import Batch
+
+    if labels:
+        check_installed()
+    return Batch(
+        name=folder.resolve().name,
+        board=load_board(board),
+        profile=profile,
+        join_eui=parse_eui(join_eui),
+        labels=labels,
+        join_timeout_s=join_within,
+    )
 
 
 @contextmanager

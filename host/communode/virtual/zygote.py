@@ -35,9 +35,7 @@ def _die_with(zygote: int, prctl: Callable[[int, int], int] | None) -> None:
             os._exit(1)
 
 
-def _become(
-    run_main: Callable[[list[str]], object], message: list[str], descriptors: Sequence[int]
-) -> None:
+def _become(run_main: Callable[[list[str]], object], message: list[str], descriptors: Sequence[int]) -> None:
     folder, *arguments = message
     os.setsid()
     os.chdir(folder)

@@ -142,7 +142,9 @@ class PtyEnd(SerialEnd):
             events = os.read(notify, 1 << 14)
         except BlockingIOError:
             return
-        masks = [mask for _, mask, _, _ in _EVENT.iter_unpack(events)]  # no names: it is the file that is watched
+        masks = [
+            mask for _, mask, _, _ in _EVENT.iter_unpack(events)
+        ]  # no names: it is the file that is watched
         for number, mask in enumerate(masks):
             if mask & _IN_OPEN:
                 self._users += 1
