@@ -105,7 +105,7 @@ def test_two_days_without_gateway_are_delivered_whole_through_thirty_percent_los
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_week_without_gateway_is_cleared_within_a_week(
     micropython: str, tmp_path: Path, nightly: Nightly, seed: int
 ) -> None:

@@ -157,7 +157,7 @@ def test_the_state_comes_back() -> None:
     assert again.queue(100, 16) == [90, 89, 23, 22, 21, 20]
 
 
-@pytest.mark.parametrize("data", [None, b"", bytes(36), bytes(38), bytes(42)])
+@pytest.mark.parametrize("data", [None, b"", bytes(44), bytes(46), bytes(50)])
 def test_what_is_no_state_is_not_taken(data: bytes | None) -> None:
     delivery = Delivery(7)
     before = delivery.to_bytes()
@@ -176,12 +176,31 @@ def test_allowances_fill_evenly_and_hold_little() -> None:
         delivery.spend_answer()
     assert not delivery.may_ask(3 * 3_600_000 - 1)
     assert delivery.may_ask(3 * 3_600_000)
-    delivery.spend_airtime(2_600_000)
+    assert delivery.may_send(0, backlog=True)
+    delivery.spend_airtime(600_000)
     assert delivery.may_send(0)
     assert not delivery.may_send(0, backlog=True)  # which leaves room for what is new
     delivery.spend_airtime(1)  # any part of a millisecond counts as one
-    assert not delivery.may_send(3323)
-    assert delivery.may_send(3324)  # 26 s a day is a millisecond in 3.32 s
+    assert not delivery.may_send(2999)
+    assert delivery.may_send(3000)  # 28.8 s a day is a millisecond in 3 s
+
+
+def test_slow_frames_need_more_held_and_less_fills_in_for_a_day() -> None:
+    delivery = Delivery(0)
+    delivery.frame_ms = 2800
+    assert delivery.may_send(0)
+    delivery.spend_airtime(2_800_000)
+    delivery.frame_ms = 400
+    delivery.may_send(0)
+    assert not delivery.may_send(664_615)
+    assert delivery.may_send(664_616)  # 26 s a day: 200 ms more
+    delivery.spend_airtime(400_000)
+    later_ms = DAY_MS + 60_000
+    assert delivery.may_send(DAY_MS)
+    assert delivery.may_send(later_ms)
+    delivery.spend_airtime(1_000_000)  # all that is held at this rate
+    assert not delivery.may_send(later_ms + 1_190_000)
+    assert delivery.may_send(later_ms + 1_200_000)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -191,25 +210,28 @@ def test_no_day_has_more_than_thirty_seconds_and_ten_answers_whatever_is_wanted(
     airtime: deque[tuple[int, int]] = deque()
     answers: deque[tuple[int, int]] = deque()
     now_ms, booted_ms, quiet_until_ms = 0, 0, 0
+    longest_us = 2_800_000  # a full frame at SF12
     for _ in range(20_000):
         now_ms += rng.randrange(120_000)
         if rng.random() < 0.001:  # a power loss: the node's time starts again
             again = Delivery(0, 0)
             assert again.load(delivery.to_bytes(), 0)
             delivery, booted_ms = again, now_ms
-        if rng.random() < 0.0005:
-            quiet_until_ms = now_ms + 3 * DAY_MS
         if now_ms < quiet_until_ms:
             continue
-        air_us = rng.randrange(50_000, 2_800_000)  # up to a full frame at SF12
-        delivery.frame_ms = air_us // 1000 + rng.randrange(1, 200)
+        if rng.random() < 0.0005:
+            quiet_until_ms = now_ms + 3 * DAY_MS
+        if rng.random() < 0.002:
+            longest_us = rng.choice((360_000, 1_200_000, 2_800_000))
+        air_us = rng.randrange(50_000, longest_us)
+        delivery.frame_ms = longest_us // 1000 + rng.randrange(1, 100)
         if delivery.may_send(now_ms - booted_ms):
             delivery.spend_airtime(air_us)
             airtime.append((now_ms, air_us))
         if delivery.may_ask(now_ms - booted_ms):
             delivery.spend_answer()
             answers.append((now_ms, 1))
-    assert 20_000_000 < most_in_a_day(airtime) <= 30_000_000
+    assert 24_000_000 < most_in_a_day(airtime) <= 30_000_000
     assert 8 <= most_in_a_day(answers) <= 10
 
 

@@ -13,7 +13,7 @@ from communode.node.lorawan.mac import Mac
 from communode.node.lorawan.region import plan as plans
 from communode.node.lorawan.runner import Runner
 from communode.node.radio.airtime import time_on_air_us
-from communode.node.storage.delivery import AIRTIME_HELD_MS
+from communode.node.storage.delivery import SLOW_AIRTIME_HELD_MS
 from lorawan_air import Air, Block, FakeModem, MemoryStore, VirtualClock, entropy
 
 FOLDER = Path(plans.__file__).parent
@@ -314,4 +314,4 @@ def test_the_day_s_airtime_can_hold_the_longest_frame_of_every_rate(name: str) -
     for data_rate in range(len(mac.region.data_rates)):
         if mac.region.known_rate(data_rate):
             mac.session.data_rate = data_rate
-            assert 0 < mac.longest_ms() <= AIRTIME_HELD_MS
+            assert 0 < mac.longest_ms() <= SLOW_AIRTIME_HELD_MS

@@ -63,19 +63,19 @@ class Sender:
         delivery, mac = self.delivery, self.runner.mac
         asked = False
         for number in range(_FRAMES):
-            now_ms = clock.now_ms()
-            if number and not delivery.may_send(now_ms, backlog=True):
-                return
-            if not delivery.may_send(now_ms):
-                print("send waits: the day's airtime is used up")
-                return
-            # Once a waking: an answer speaks of what is older than the frame that asked, and later ones are.
+            now_ms, next_id = clock.now_ms(), self.journal.next_id
+            # An answer speaks of what is older than the frame that asked: once a waking, and with what is new.
             may_ask = not asked and delivery.may_ask(now_ms)
-            ask = may_ask and delivery.wants_answer(self.journal.next_id)
+            ask = may_ask and delivery.wants_answer(next_id)
+            holds = not ask and delivery.holds(next_id)
+            if not delivery.may_send(now_ms, backlog=number > 0 or holds):
+                if not number and not holds:
+                    print("send waits: the day's airtime is used up")
+                return
             check = may_ask and (self.wants_downlink() or self.keeper.is_due(now_ms))
             if ask or check or not self.keeper.known:
                 mac.request_device_time()  # before asking for room: it takes one byte of it
-            writer = self._compose(ask)
+            writer = self._compose(ask, holds)
             payload = writer.to_bytes()
             if not payload and self.keeper.known:
                 return
@@ -169,7 +169,7 @@ class Sender:
             return record  # of an earlier power-on: its time is lost
         return self.keeper.restamp(record)
 
-    def _compose(self, ask: bool) -> uplink.UplinkWriter:
+    def _compose(self, ask: bool, holds: bool) -> uplink.UplinkWriter:
         """The next payload: as many records as fit."""
         delivery, journal = self.delivery, self.journal
         oldest_id = -1
@@ -177,7 +177,7 @@ class Sender:
         writer = uplink.UplinkWriter(
             self.profile_id, journal.generation, delivery.floor, self.runner.mac.max_payload(), ask
         )
-        for record_id in delivery.queue(journal.next_id, uplink.MAX_RECORDS):
+        for record_id in delivery.queue(journal.next_id, uplink.MAX_RECORDS, holds):
             record = self._fetch(record_id)
             if record is None:
                 if oldest_id < 0:

@@ -7,8 +7,9 @@
 #
 # Two allowances keep a node within fair use of a public network, 30 s of airtime and 10 answers in any 24
 # hours: buckets that fill evenly and hold little, so that a quiet week is not followed by a loud day. What fills
-# in and what is held are below that together, and nothing goes that is not held, alarms apart. (The law's duty
-# cycle is the MAC's business, and stricter at any moment.)
+# in and what is held are below that together, and nothing goes that is not held, alarms apart. At slow data rates
+# more must be held, so less fills in, until a day after. (The law's duty cycle is the MAC's business, and stricter
+# at any moment.)
 
 import struct
 
@@ -19,16 +20,22 @@ TYPE_CHECKING = const(0)  # the compiler drops the block below; mypy takes the n
 if TYPE_CHECKING:
     Runs = list[tuple[int, int]]  # (newest id, how many, going down), newest first
 
-_FORMAT = "<IIIBqiqi"
+_FORMAT = "<IIIBqqiqi"
 _RUN = "<IH"
-_HEAD = const(37)
+_HEAD = const(45)
 _RUN_SIZE = const(6)
 MAX_PAIRS = const(15)  # runs that one acknowledgement can name
+_TOGETHER = const(2)  # new records that go in one frame while there is a backlog
+_FAR = const(
+    108
+)  # ids, 18 hours at ten minutes: what is older does not fit behind a new record (codec/uplink.py)
 ASK_AFTER = const(18)  # records after which a frame asks: eight times a day at ten minutes
 
 _DAY_MS = const(86400000)
-AIRTIME_MS_A_DAY = const(26000)
-AIRTIME_HELD_MS = const(3000)  # the longest frame takes 2.8 s (EU868, DR0)
+AIRTIME_MS_A_DAY = const(28800)
+AIRTIME_HELD_MS = const(1000)  # two of the longest frames at EU868's DR5, and a usual one
+SLOW_AIRTIME_MS_A_DAY = const(26000)
+SLOW_AIRTIME_HELD_MS = const(3000)  # the longest frame takes 2.8 s (EU868, DR0)
 ANSWERS_A_DAY = const(8)
 ANSWERS_HELD = const(2)
 
@@ -44,7 +51,8 @@ class Delivery:
         self._runs: Runs = []  # known to be missing and not yet sent again
         self.frame_ms = 0  # time on air of the longest frame at the present data rate
         self._airtime_at_ms = now_ms
-        self._airtime_ms = AIRTIME_HELD_MS
+        self._airtime_ms = SLOW_AIRTIME_HELD_MS
+        self._slow_until_ms = now_ms
         self._answers_at_ms = now_ms
         self._answers = ANSWERS_HELD
 
@@ -56,6 +64,7 @@ class Delivery:
             self.sent,
             self._answered,
             self._deeper,
+            self._slow_until_ms,
             self._airtime_at_ms,
             self._airtime_ms,
             self._answers_at_ms,
@@ -75,6 +84,7 @@ class Delivery:
             self.sent,
             self._answered,
             deeper,
+            slow_until_ms,
             airtime_at_ms,
             self._airtime_ms,
             answers_at_ms,
@@ -82,6 +92,7 @@ class Delivery:
         ) = struct.unpack_from(_FORMAT, data)
         self._runs = [struct.unpack_from(_RUN, data, at) for at in range(_HEAD, len(data), _RUN_SIZE)]
         self._deeper = bool(deeper)
+        self._slow_until_ms = min(slow_until_ms, now_ms + _DAY_MS)
         self._airtime_at_ms = min(airtime_at_ms, now_ms)
         self._answers_at_ms = min(answers_at_ms, now_ms)
         return True
@@ -90,10 +101,14 @@ class Delivery:
 
     def may_send(self, now_ms: int, *, backlog: bool = False) -> bool:
         """Whether the day's airtime allows a frame now; one for `backlog` alone leaves enough for another."""
-        gained = (now_ms - self._airtime_at_ms) * AIRTIME_MS_A_DAY // _DAY_MS
-        if gained > 0:
-            self._airtime_at_ms += gained * _DAY_MS // AIRTIME_MS_A_DAY
-            self._airtime_ms = min(AIRTIME_HELD_MS, self._airtime_ms + gained)
+        fills = AIRTIME_MS_A_DAY if self._slow_until_ms <= self._airtime_at_ms else SLOW_AIRTIME_MS_A_DAY
+        held = AIRTIME_HELD_MS
+        if 2 * self.frame_ms > held:
+            held = SLOW_AIRTIME_HELD_MS
+            self._slow_until_ms = now_ms + _DAY_MS
+        gained = max(0, now_ms - self._airtime_at_ms) * fills // _DAY_MS
+        self._airtime_at_ms += gained * _DAY_MS // fills
+        self._airtime_ms = min(held, self._airtime_ms + gained)
         return self._airtime_ms >= (2 * self.frame_ms if backlog else self.frame_ms)
 
     def spend_airtime(self, airtime_us: int) -> None:
@@ -123,9 +138,13 @@ class Delivery:
         """Whether a record is known to be missing and not yet sent again."""
         return bool(self._runs)
 
-    def queue(self, next_id: int, limit: int) -> "list[int]":
-        """At most `limit` ids to send now: new ones, then missing ones, each newest first."""
-        ids = list(range(next_id - 1, max(self.sent - 1, next_id - 1 - limit), -1))
+    def holds(self, next_id: int) -> bool:
+        """Whether new records wait for the next ones, so that the airtime of their frames goes to the backlog."""
+        return bool(self._runs) and next_id - self._runs[0][0] > _FAR and next_id - self.sent < _TOGETHER
+
+    def queue(self, next_id: int, limit: int, holds: bool = False) -> "list[int]":
+        """At most `limit` ids to send now: new ones unless `holds`, then missing ones, each newest first."""
+        ids = [] if holds else list(range(next_id - 1, max(self.sent - 1, next_id - 1 - limit), -1))
         for newest, count in self._runs:
             ids += range(newest, newest - min(count, limit - len(ids)), -1)
         return ids
