@@ -329,6 +329,17 @@ def test_adr_does_not_insist_on_what_a_device_refused(node: ForeignNode):
     assert [bench.exchange(node.uplink(adr=True)) for _ in range(5)] == [None] * 5
 
 
+def test_adr_asks_less_and_less_often_while_no_answer_comes(node: ForeignNode):
+    bench = Bench(adr=AdrSettings(history=3))
+    bench.joined(node)
+    asked = [number for number in range(80) if bench.exchange(node.uplink(adr=True)) is not None]
+    assert asked == [2, 3, 5, 9, 17, 33, 65]
+    assert (
+        bench.exchange(node.uplink(adr=True, confirmed=True)).payload[5] & 0x0F
+    )  # with a downlink that goes anyway
+    bench.exchange(node.uplink(adr=True, fopts=b"\x03\x07"))
+
+
 def test_adr_leaves_devices_alone_that_do_not_want_it(node: ForeignNode):
     bench = Bench(adr=AdrSettings(history=3))
     bench.joined(node)

@@ -204,7 +204,7 @@ def test_a_node_that_asks_is_told_what_is_missing(store: ReadingStore) -> None:
     assert downlink.decode_acknowledgement(answer.payload) == (7, 2, 7, [(7, 4), (2, 1)])
 
 
-def test_where_much_is_missing_what_lies_close_together_is_named_as_one(store: ReadingStore) -> None:
+def test_where_much_is_missing_what_lies_closest_together_is_named_as_one(store: ReadingStore) -> None:
     application = Application(store)
     kept = [number for number in range(200) if number % 20 not in (3, 7, 14)]
     fill(store, kept)
@@ -212,21 +212,30 @@ def test_where_much_is_missing_what_lies_close_together_is_named_as_one(store: R
     assert answer is not None
     _, base, top, runs = downlink.decode_acknowledgement(answer.payload)
     assert (base, top) == (3, 194)
-    assert len(runs) == 15  # of 20: (14), (3..7) in every score
-    assert runs[:4] == [(194, 1), (187, 5), (174, 1), (167, 5)]
+    assert len(runs) == 15  # of 30, and every missing record is in one of them
+    assert runs[:3] == [(194, 12), (174, 12), (154, 12)]
+    assert runs[5:] == [run for score in range(80, -1, -20) for run in ((score + 14, 1), (score + 7, 5))]
 
 
-@given(st.sets(st.integers(0, 400), max_size=300))
-def test_bridges_name_all_that_is_missing_and_never_overlap(missing: set[int]) -> None:
-    runs = [(number, 1) for number in sorted(missing, reverse=True)]
+@given(st.sets(st.integers(0, 2000), min_size=1, max_size=300))
+def test_bridges_name_all_that_is_missing_and_are_no_longer_than_needed(missing: set[int]) -> None:
+    runs: list[tuple[int, int]] = []
+    for number in sorted(missing, reverse=True):
+        newest, count = runs.pop() if number + 1 in missing else (number, 0)
+        runs.append((newest, count + 1))
     named: set[int] = set()
-    below = 1000
-    for newest, count in bridge_runs(runs):
-        assert newest < below - 3
+    bridged = bridge_runs(runs)
+    below = 3000
+    for newest, count in bridged:
+        assert newest < below - 1
         below = newest - count + 1
         named |= set(range(below, newest + 1))
     assert missing <= named
-    assert all(missing & set(range(number - 3, number + 4)) for number in named)
+    assert all(missing & set(range(number - 12, number + 13)) for number in named)
+    base = min(missing)
+    answer = downlink.encode_acknowledgement(1, base, bridged)
+    if downlink.decode_acknowledgement(answer)[3] == bridged != runs:
+        assert downlink.decode_acknowledgement(downlink.encode_acknowledgement(1, base, runs))[3] != runs
 
 
 def test_an_unreadable_payload_is_noted_and_stores_nothing(store: ReadingStore) -> None:

@@ -7,6 +7,8 @@ Works on events in the shape of ChirpStack v4 (of the bench server or of a real 
 from __future__ import annotations
 
 import base64
+import itertools
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +20,7 @@ from communode.ingest.status import StatusStore, decode_status
 from communode.node.codec import alarm, downlink, status, uplink
 
 Runs = list[tuple[int, int]]  # (newest id, how many, going down), newest first
-_MANY = 10  # runs; an answer holds 15 pairs, of which a week without gateway takes four
-_NEAR = 3  # records between two runs
+_FARTHEST = 12  # records between two runs, about as many as a frame at DR5 holds
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,43 @@ def answer_readings(store: ReadingStore, dev_eui: str, report: Report) -> Answer
     if report.floor is None:
         return None
     base, runs = store.missing(dev_eui, report.generation, report.floor, report.newest)
-    if len(runs) > _MANY:
-        runs = bridge_runs(runs)
-    return Answer(downlink.F_PORT, downlink.encode_acknowledgement(report.generation, base, runs))
+    payload = downlink.encode_acknowledgement(report.generation, base, bridge_runs(runs))
+    return Answer(downlink.F_PORT, payload)
 
 
 def bridge_runs(runs: Runs) -> Runs:
-    """``runs`` with those joined that lie close together, so that more of them fit into one answer.
+    """``runs`` with those joined that lie close together, the closest first, until one answer holds them all.
 
     What lies between is sent once more for nothing: 26 ms of airtime a record at DR5, where an answer is one of
-    ten that a day allows. At 30 % loss random losses alone would fill the answers otherwise.
+    ten that a day allows. At 30 % loss random losses alone fill an answer, and what is older would never be named.
     """
+    gaps = [newest - count - older for (newest, count), (older, _) in itertools.pairwise(runs)]
+    near = sorted((gap, index) for index, gap in enumerate(gaps) if gap <= _FARTHEST)
+
+    def joined(number: int) -> Runs:
+        return _join(runs, {index for _, index in near[:number]})
+
+    return joined(bisect_left(range(len(near)), True, key=lambda number: _fits(joined(number))))
+
+
+def _join(runs: Runs, bridged: set[int]) -> Runs:
+    """``runs``, each of ``bridged`` joined with the one after it."""
     joined: Runs = []
-    for newest, count in runs:
+    for index, (newest, count) in enumerate(runs):
         lowest = newest - count + 1
-        if joined and joined[-1][0] - joined[-1][1] - newest <= _NEAR:
+        if index - 1 in bridged:
             newest = joined.pop()[0]
         joined.append((newest, newest - lowest + 1))
     return joined
+
+
+def _fits(runs: Runs) -> bool:
+    """Whether an acknowledgement has pairs enough for ``runs``: a byte counts to 255."""
+    pairs, at = 0, runs[0][0]
+    for newest, count in runs:
+        pairs += max(0, at - newest - 1) // 255 + -(-count // 255)
+        at = newest - count
+    return pairs <= downlink.MAX_PAIRS
 
 
 def _utc(time: str) -> str:

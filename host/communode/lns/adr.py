@@ -19,6 +19,7 @@ from communode.lns.session import HISTORY_LENGTH, Session
 
 LINK_ADR_REQ = 0x03
 _STEP_DB = 3.0
+_MOST_PATIENCE = 32  # uplinks
 # NbTrans by loss below 5, 10, 30 % and above; column: the present NbTrans (1 to 3).
 _NB_TRANS = ((0.05, (1, 1, 2)), (0.10, (1, 2, 3)), (0.30, (2, 3, 3)), (1.01, (3, 3, 3)))
 
@@ -54,6 +55,20 @@ def link_adr_request(session: Session, region: Region, settings: AdrSettings) ->
     mask = sum(1 << index for index, hz in enumerate(session.channels_hz) if hz)
     request = struct.pack("<BBHB", LINK_ADR_REQ, data_rate << 4 | power_index, mask, nb_trans)
     return b"" if request == session.adr_refused else request
+
+
+def may_ask(session: Session) -> bool:
+    """Whether an unanswered LinkADRReq may be sent once more, for which a downlink of its own is needed.
+
+    It or its answer was lost: asked at every uplink, a bad link would take a day's downlinks for nothing else.
+    """
+    return session.fcnt_up >= session.adr_again
+
+
+def note_asked(session: Session) -> None:
+    """A LinkADRReq is on its way: the next one waits twice as long, until an answer comes."""
+    session.adr_again = session.fcnt_up + session.adr_patience
+    session.adr_patience = min(2 * session.adr_patience, _MOST_PATIENCE)
 
 
 def _nb_trans(session: Session, settings: AdrSettings) -> int:

@@ -107,6 +107,7 @@ def take(session: Session, commands: bytes, now: Circumstances) -> tuple[bytes, 
 def _apply(session: Session, identifier: int, request: bytes, answer: bytes) -> None:
     """The device answered ``request``: follow it where it agreed."""
     if identifier == LINK_ADR:
+        session.adr_patience, session.adr_again = 1, 0
         if answer[0] & 0x07 == 0x07:
             if session.power_index != request[0] & 0x0F:
                 del session.history[:-1]  # SNR at another power says nothing about this one

@@ -258,11 +258,16 @@ class Network:
             session = (
                 self.store.session(device.dev_eui) or session
             )  # the application may have queued commands
-        suggestion = b""
-        if frame.adr and self.settings.adr and not session.queued_commands:
-            suggestion = adr.link_adr_request(session, region, self.settings.adr)
         wanted = frame.confirmed or frame.adr_ack_req or bool(answers)
-        session.queued_commands += suggestion
+        if (
+            frame.adr
+            and self.settings.adr
+            and not session.queued_commands
+            and (wanted or adr.may_ask(session))
+        ):
+            session.queued_commands = adr.link_adr_request(session, region, self.settings.adr)
+            if session.queued_commands:
+                adr.note_asked(session)
         return self._downlink(
             device, session, copies, acknowledge=frame.confirmed, commands=answers, wanted=wanted
         )

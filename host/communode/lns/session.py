@@ -61,6 +61,8 @@ class Session:
     queued_commands: bytes = b""  # MAC requests for the next downlink
     sent_commands: bytes = b""  # MAC requests of the last downlink, unanswered
     adr_refused: bytes = b""  # a LinkADRReq that the device turned down
+    adr_patience: int = 1  # uplinks to wait for the answer to the last LinkADRReq
+    adr_again: int = 0  # uplink counter from which on it may be sent again
     history: list[Heard] = field(default_factory=list)
 
     def full_counter(self, fcnt: int) -> int:
