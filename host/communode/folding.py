@@ -3,10 +3,9 @@
 
 MicroPython's compiler replaces ``NAME = const(7)`` within one module only. Across modules every constant costs
 RAM on the node: its name, an entry in the dictionary of each module that has it, and the code that imports it.
-Here every declared constant is replaced by its value in all
-modules of one build, and declaration and imports go; so do numbers and texts with a name like ``_FORMAT``, which
-are their module's own. Everything else stays as it is, and so do modules with machine code, whose bytes are
-proven as they stand.
+Here every declared constant is replaced by its value in all modules of one build, and declaration and imports go;
+so do numbers and texts with a name like ``_FORMAT``, which are their module's own. Everything else stays as it is,
+and so do modules with machine code, whose bytes are proven as they stand.
 
 Sources stay as they are written; only the build sees this.
 """
