@@ -119,11 +119,11 @@ def test_another_program_counts_from_zero(bench: Bench) -> None:
 
 def test_noise_in_the_memory_is_never_a_count(bench: Bench) -> None:
     meter = Meter(bench)
-    for _ in range(50):
+    for number in range(50):
         bench.wait(1)
         meter.contact.power(False)
         meter.contact.power(True)
-        assert meter.reading(is_wake=bool(_ & 1)) == (0, WARMING_UP)
+        assert meter.reading(is_wake=bool(number & 1)) == (0, WARMING_UP)
 
 
 def test_one_flipped_bit_of_the_program_is_noticed(bench: Bench) -> None:
