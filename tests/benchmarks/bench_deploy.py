@@ -230,9 +230,7 @@ def test_deploy_by_each_way(publish: Callable[[str, dict[str, Any]], None], tmp_
     for baud in BAUDS:
         for latency_ms in LATENCIES_MS:
             image = seconds["image", baud, latency_ms]
-            # On the slowest line without latency the image is bound by the line: 59 KB of deflated code, 9 KB
-            # of the loader's stub and 4 KB of their protocol take 6.3 s of it, mpremote some 60 s. Ten times
-            # would leave some 45 KB for the code; xz makes 50 of it.
+            # On the slowest line without latency the image is bound by the line (host/DESIGN.md, "Deploy").
             goal = 8 if (baud, latency_ms) == (115200, 1) else 10
             assert seconds["mpremote", baud, latency_ms] >= goal * image
             assert seconds["mpremote-mpy", baud, latency_ms] >= min(goal, 4) * image
