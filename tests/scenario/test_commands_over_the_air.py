@@ -44,7 +44,8 @@ def test_an_interval_is_set_answered_and_kept_over_a_power_loss(field: Field) ->
     field.at(2 * HOUR_US + MINUTE_US, lambda: field.power_cycle(node))
     field.run(3 * HOUR_US)
     assert 28 <= node.journal().next_id - before <= 32
-    assert field.stored(node) >= node.journal().next_id - 1
+    # 30 s of airtime a day are a frame in five minutes: up to three records wait for the next one.
+    assert field.stored(node) >= node.journal().next_id - 3
 
 
 def test_an_alarm_that_is_set_goes_off_and_one_that_is_switched_off_does_not(field: Field) -> None:
